@@ -1,0 +1,58 @@
+package coupon
+
+import "time"
+
+// TermsChange is one step of a change at the gate (rules 26 and 27).
+//
+// Narrowing holds at once: the gate must be sound and not have admitted more than the new total (ErrBelowIssued).
+// Widening holds Wait later, by the gate's clock; until then the old terms decide and nobody remembers a refusal.
+// Either way the gate takes only a revision greater than its own (ErrSuperseded; its own again is done already), and
+// the generation goes up.
+type TermsChange struct {
+	Ref
+	To       Terms
+	Revision int64
+	Widen    bool
+	Wait     time.Duration // M; widening only
+	Epoch    int64         // widening: the epoch at which the database took the change; a newer gate has it already
+}
+
+// MarkAnswer is a gate's answer to one Mark.
+type MarkAnswer struct {
+	Mark
+	Err error // ErrOvertaken: the gate is of this epoch or newer
+}
+
+// Narrows says whether every term of to is at most as generous as t's; Widens, at least as generous. Equal terms are
+// both. A change that is neither takes two steps: first Meet, then the rest.
+func (t Terms) Narrows(to Terms) bool { return t.Meet(to).Same(to) }
+
+// Widens: see Narrows.
+func (t Terms) Widens(to Terms) bool { return t.Meet(to).Same(t) }
+
+// Meet is the narrowest of both in each term. Where the windows do not touch, the result is an empty window.
+func (t Terms) Meet(o Terms) Terms {
+	m := t
+	if t.Total == nil || (o.Total != nil && *o.Total < *t.Total) {
+		m.Total = o.Total
+	}
+	if generosity[o.State] < generosity[t.State] {
+		m.State = o.State
+	}
+	if o.OpensAt.After(t.OpensAt) {
+		m.OpensAt = o.OpensAt
+	}
+	if o.ClosesAt.Before(t.ClosesAt) {
+		m.ClosesAt = o.ClosesAt
+	}
+	return m
+}
+
+// Same says whether both are the same terms.
+func (t Terms) Same(o Terms) bool {
+	sameTotal := t.Total == o.Total || (t.Total != nil && o.Total != nil && *t.Total == *o.Total)
+	return sameTotal && t.State == o.State && t.OpensAt.Equal(o.OpensAt) && t.ClosesAt.Equal(o.ClosesAt)
+}
+
+// generosity orders the states: closed is the least, since a reader of "closed" may go away for good.
+var generosity = map[State]int{StateClosed: 0, StatePaused: 1, StateOpen: 2}
