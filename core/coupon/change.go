@@ -56,3 +56,21 @@ func (t Terms) Same(o Terms) bool {
 
 // generosity orders the states: closed is the least, since a reader of "closed" may go away for good.
 var generosity = map[State]int{StateClosed: 0, StatePaused: 1, StateOpen: 2}
+
+// Change is one revision of a coupon's terms as the ledger keeps it, with its reason (rule 26).
+type Change struct {
+	CouponID int64
+	Revision int64
+	Epoch    int64 // of the gate in the database when the revision was taken
+	From, To Terms
+	Reason   string
+	By       string // the admin's user id
+	Stored   bool   // the database has the terms already (widening: the database comes first)
+}
+
+// Created is what became of one coupon that was to be published.
+type Created struct {
+	Epoch    int64   // of the tag's gate in the database: 1 for a new tag
+	Siblings []int64 // all coupons of the tag, this one included
+	Err      error   // ErrNameTaken, ErrIDTaken, ErrVendorNotFound, ErrEventNotFound, a FieldError; else unknown
+}
