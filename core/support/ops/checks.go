@@ -1,0 +1,80 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Check is one thing that a program looks at to say how it is: nil, or the reason why not, for people.
+type Check func(ctx context.Context) error
+
+// checkTimeout bounds one check: a probe usually waits no longer than a few seconds, and an answer that is not there
+// by then is a "no".
+const checkTimeout = 2 * time.Second
+
+// Checks are the named checks of a program; safe for concurrent use.
+type Checks struct {
+	mu    sync.Mutex
+	named []namedCheck
+}
+
+type namedCheck struct {
+	name     string
+	check    Check
+	liveness bool
+}
+
+// Add puts a check under a name. Every check counts for /readyz; with liveness also for /livez, whose failure means
+// that the process should be started anew, so only what a new start would heal belongs there.
+func (c *Checks) Add(name string, check func(ctx context.Context) error, liveness bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.named = append(c.named, namedCheck{name: name, check: check, liveness: liveness})
+}
+
+// Result is what one check said.
+type Result struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Run asks the checks (those of liveness only, or all) at the same time and returns their answers by name.
+func (c *Checks) Run(ctx context.Context, livenessOnly bool) (results []Result, ok bool) {
+	c.mu.Lock()
+	asked := slices.Clone(c.named)
+	c.mu.Unlock()
+	asked = slices.DeleteFunc(asked, func(n namedCheck) bool { return livenessOnly && !n.liveness })
+
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	results = make([]Result, len(asked))
+	var wg sync.WaitGroup
+	for i, n := range asked {
+		wg.Go(func() {
+			results[i] = Result{Name: n.name, OK: true}
+			if err := answer(ctx, n.check); err != nil {
+				results[i] = Result{Name: n.name, Reason: err.Error()}
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.Name, b.Name) })
+	return results, !slices.ContainsFunc(results, func(r Result) bool { return !r.OK })
+}
+
+// answer gives up on a check that ignores its context, so that one that hangs is named and not waited for.
+func answer(ctx context.Context, check Check) error {
+	said := make(chan error, 1)
+	go func() { said <- check(ctx) }()
+	select {
+	case err := <-said:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer within %v", checkTimeout)
+	}
+}
