@@ -59,6 +59,7 @@ type Coupon struct {
 	MaxUses        *int64 // cap on uses over all users; nil: none
 	IssuedCount    int64  // rows in the ledger; the ledger keeps it
 	Revision       int64  // the latest change taken (rule 26)
+	Applied        int64  // the revision whose Terms these are; below Revision while a change is on its way
 	CreatedAt      time.Time
 }
 
