@@ -1,0 +1,97 @@
+package ops_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firstcome/firstcome/core/support/ops"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newServer() *ops.Server {
+	return ops.New(ops.Options{Role: "consumer", Gatherer: ops.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+}
+
+type health struct {
+	Status, Role, Version string
+	Checks                []ops.Result
+}
+
+func ask(t *testing.T, s *ops.Server, path string) (status int, h health) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &h))
+	return w.Code, h
+}
+
+func TestReadyNamesWhatIsMissingAndLiveLooksOnlyAtWhatARestartHeals(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	status, h := ask(t, s, "/readyz")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "ok", h.Status)
+	assert.Equal(t, "consumer", h.Role)
+	assert.NotEmpty(t, h.Version)
+
+	s.Add("writer", func(context.Context) error { return nil }, true)
+	s.Add("database", func(context.Context) error { return errors.New("waiting since 12:00") }, false)
+	status, h = ask(t, s, "/readyz")
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.Equal(t, "failing", h.Status)
+	assert.Equal(t, []ops.Result{
+		{Name: "database", Reason: "waiting since 12:00"}, {Name: "writer", OK: true},
+	}, h.Checks)
+	status, h = ask(t, s, "/livez")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, []ops.Result{{Name: "writer", OK: true}}, h.Checks)
+}
+
+func TestACheckThatHangsIsANo(t *testing.T) {
+	t.Parallel()
+	var c ops.Checks
+	release := make(chan struct{})
+	defer close(release)
+	c.Add("hangs", func(context.Context) error { <-release; return nil }, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the probe went away; its own end of 2 s goes the same way
+	results, ok := c.Run(ctx, false)
+	assert.False(t, ok)
+	assert.Equal(t, "no answer within 2s", results[0].Reason)
+}
+
+func TestTheListenerServesMetricsUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	l, err := ops.Listen(t.Context(), "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- newServer().Serve(ctx, l) }()
+
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/metrics", nil)
+	require.NoError(t, err)
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Contains(t, string(body), `firstcome_build_info{version="`)
+	assert.Contains(t, string(body), "go_goroutines")
+	cancel()
+	require.NoError(t, <-served)
+
+	_, err = ops.Listen(t.Context(), "127.0.0.1:99999")
+	require.ErrorContains(t, err, "FIRSTCOME_OPS_ADDR")
+}
