@@ -52,8 +52,8 @@ type Stack struct {
 	env    []string
 }
 
-// Secret of the tests' tokens: no secret at all.
-const testSecret = "end-to-end-tests-sign-with-this-0123456789"
+// Secret signs the tests' tokens; it is no secret at all.
+const Secret = "end-to-end-tests-sign-with-this-0123456789"
 
 // readyWithin bounds a start: the embedded stack needs two seconds on an idle machine, two slow cores under -race ten
 // times that.
@@ -71,7 +71,7 @@ func Each(t *testing.T, o Options, test func(t *testing.T, s *Stack)) {
 // Start starts a stack and waits until it is ready. Everything is stopped and removed when the test ends.
 func Start(t *testing.T, kind Kind, o Options) *Stack {
 	t.Helper()
-	s := &Stack{Kind: kind, dir: t.TempDir(), secret: testSecret}
+	s := &Stack{Kind: kind, dir: t.TempDir(), secret: Secret}
 	s.env = append([]string{
 		"FIRSTCOME_AUTH_HS256_SECRET=" + s.secret,
 		"FIRSTCOME_LOG_FORMAT=text",
