@@ -1,0 +1,89 @@
+// Package embedded is a Redis inside the process, for the standalone stack and for tests: miniredis, taught to say who it
+// is. The gate's scripts ask INFO for the reign they run on (rule 1); miniredis refuses INFO inside a script, so that a
+// hook before its commands answers it, with ids made for each start.
+//
+// It keeps nothing: a restart is a lost Redis, and the gates are rebuilt.
+package embedded
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+// Server is one embedded Redis.
+type Server struct {
+	mini *miniredis.Miniredis
+
+	mu    sync.Mutex // guards both ids
+	runID string
+	reign string
+}
+
+// Start starts a server on host:port; port 0 takes a free one. Its clock is the host's until SetTime, and keys expire by it.
+func Start(addr string) (*Server, error) {
+	s := &Server{mini: miniredis.NewMiniRedis()}
+	s.NewIdentity()
+	s.mini.ClockTTL(true)
+	if err := s.mini.StartAddr(addr); err != nil {
+		return nil, fmt.Errorf("embedded redis on %s: %w", addr, err)
+	}
+	s.mini.Server().SetPreHook(s.answerInfo) // a call before this line gets an error, which is an unknown outcome
+	return s, nil
+}
+
+// Addr is host:port.
+func (s *Server) Addr() string { return s.mini.Addr() }
+
+// Close stops the server and forgets everything.
+func (s *Server) Close() { s.mini.Close() }
+
+// NewIdentity makes it another server that has the same data, as after a restart from an old dump.
+func (s *Server) NewIdentity() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runID, s.reign = newID(), newID()
+}
+
+// NewReign leaves the run id and changes the replication id, as a failover to a replica and back does.
+func (s *Server) NewReign() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reign = newID()
+}
+
+// SetTime stops the server's clock at t. Keys expire by it.
+func (s *Server) SetTime(t time.Time) { s.mini.SetTime(t) }
+
+// Raw is the server inside, for tests that look at keys or break them.
+func (s *Server) Raw() *miniredis.Miniredis { return s.mini }
+
+func (s *Server) answerInfo(c *server.Peer, cmd string, args ...string) bool {
+	if cmd != "INFO" || len(args) != 1 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch strings.ToLower(args[0]) {
+	case "server":
+		c.WriteBulk("# Server\r\nrun_id:" + s.runID + "\r\n")
+	case "replication":
+		c.WriteBulk("# Replication\r\nrole:master\r\nmaster_replid:" + s.reign + "\r\n")
+	default:
+		return false
+	}
+	return true
+}
+
+// newID has the form of Redis' own: 40 hexadecimal digits.
+func newID() string {
+	var b [20]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
+	return hex.EncodeToString(b[:])
+}
