@@ -24,11 +24,34 @@ type MarkAnswer struct {
 }
 
 // Narrows says whether every term of to is at most as generous as t's; Widens, at least as generous. Equal terms are
-// both. A change that is neither takes two steps: first Meet, then the rest.
+// both. A change that is neither takes two steps: first Step, then the rest.
 func (t Terms) Narrows(to Terms) bool { return t.Meet(to).Same(to) }
 
-// Widens: see Narrows.
-func (t Terms) Widens(to Terms) bool { return t.Meet(to).Same(t) }
+// Widens: see Narrows. While t lets nobody in because it is not open, moving its window to where it does not touch the
+// old one takes nothing from anybody.
+func (t Terms) Widens(to Terms) bool {
+	if t.State != StateOpen && !t.touches(to) {
+		t.OpensAt, t.ClosesAt = to.OpensAt, to.ClosesAt
+	}
+	return t.Meet(to).Same(t)
+}
+
+// Step is the first step from t to other terms: it narrows t, and to widens it. It is the narrowest of both, except
+// where their windows do not touch: an empty window could not be stored, so it keeps t's window and is not open.
+func (t Terms) Step(to Terms) Terms {
+	step := t.Meet(to)
+	if t.touches(to) {
+		return step
+	}
+	step.OpensAt, step.ClosesAt = t.OpensAt, t.ClosesAt
+	if step.State == StateOpen {
+		step.State = StatePaused
+	}
+	return step
+}
+
+// touches says whether the windows have an instant in common.
+func (t Terms) touches(o Terms) bool { return t.OpensAt.Before(o.ClosesAt) && o.OpensAt.Before(t.ClosesAt) }
 
 // Meet is the narrowest of both in each term. Where the windows do not touch, the result is an empty window.
 func (t Terms) Meet(o Terms) Terms {

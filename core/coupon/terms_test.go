@@ -48,6 +48,29 @@ func TestMeetIsTheNarrowestOfBoth(t *testing.T) {
 	})
 }
 
+func TestAChangeTakesAtMostTwoSteps(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		from, to := drawTerms(t, "from"), drawTerms(t, "to")
+		away := time.Duration(rapid.IntRange(-14, 14).Draw(t, "away"))
+		to.OpensAt, to.ClosesAt = to.OpensAt.Add(away), to.ClosesAt.Add(away)
+
+		step := from.Step(to)
+		require.True(t, from.Narrows(step) && step.Widens(to))
+		require.NoError(t, step.Validate(), "what is stored in between is a good window too")
+		now := noon.Add(time.Duration(rapid.IntRange(-20, 25).Draw(t, "now")))
+		if admits(step, now, 0) {
+			require.True(t, admits(from, now, 0) && admits(to, now, 0))
+		}
+		if from.Narrows(to) {
+			require.True(t, step.Same(to))
+		}
+		if from.Widens(to) {
+			require.True(t, step.Same(from))
+		}
+	})
+}
+
 func TestShownIsTheFirstThatFits(t *testing.T) {
 	t.Parallel()
 	terms := coupon.Terms{Total: places(2), State: coupon.StatePaused, OpensAt: noon, ClosesAt: noon.Add(time.Hour)}

@@ -58,8 +58,8 @@ type Changes interface {
 	// the lock of the gates row, tells which rebuilds read them. coupon.ErrNotFound: no such coupon.
 	BeginChange(ctx context.Context, couponID int64,
 		decide func(cur coupon.Terms, issued int64) (coupon.Terms, error), reason, by string) (coupon.Change, error)
-	// ApplyChange stores c.To, which may be an empty window while a window moves, with c.Revision as the applied
-	// revision, if the gates row, read FOR UPDATE, has that epoch (else coupon.ErrOvertaken) and c is the latest
+	// ApplyChange stores c.To (not always what BeginChange was told: a change that narrows one term and widens
+	// another comes here with Terms.Step) with c.Revision as the applied revision, if the gates row, read FOR UPDATE, has that epoch (else coupon.ErrOvertaken) and c is the latest
 	// revision taken (else coupon.ErrSuperseded: a later one started from terms that this one is not part of).
 	// Applied already: nil. coupon.ErrBelowIssued: more rows than the new total.
 	ApplyChange(ctx context.Context, c coupon.Change, gateEpoch int64) error
