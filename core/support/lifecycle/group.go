@@ -78,6 +78,21 @@ func (g *Group) Run(ctx context.Context) error {
 	return g.stopAll(context.WithoutCancel(ctx), first)
 }
 
+// Abandon stops what was added without ever having run the group: for a start that failed half way.
+func (g *Group) Abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.stop)
+	defer cancel()
+	var errs []error
+	for i := len(g.all) - 1; i >= 0; i-- {
+		if p := g.all[i]; p.close != nil {
+			if err := p.close(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (g *Group) stopAll(ctx context.Context, first *part) error {
 	ctx, cancel := context.WithTimeout(ctx, g.stop)
 	defer cancel()

@@ -1,0 +1,43 @@
+// Command standalone runs the whole product in one process on embedded servers, or shows it to a crowd.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/firstcome/firstcome/core/support/lifecycle"
+)
+
+// Exit statuses.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 + SIGINT, before there was a verdict
+)
+
+func main() { os.Exit(run(time.Now(), os.Args[1:])) }
+
+func run(started time.Time, args []string) int {
+	ctx, stop := lifecycle.Signals(context.Background())
+	defer stop()
+	root := newRoot(started)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, lifecycle.ErrSignal):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, err)
+		return exitUsage
+	default:
+		fmt.Fprintln(os.Stderr, "standalone:", err)
+		return exitFailed
+	}
+}

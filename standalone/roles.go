@@ -1,0 +1,62 @@
+package standalone
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/firstcome/firstcome/api"
+	"github.com/firstcome/firstcome/batch"
+	"github.com/firstcome/firstcome/consumer"
+	"github.com/firstcome/firstcome/core/support/config"
+	"github.com/firstcome/firstcome/core/support/lifecycle"
+	"github.com/firstcome/firstcome/core/support/ops"
+)
+
+type roles struct {
+	listener net.Listener
+	running  Running
+}
+
+// addRoles adds the one ops listener and the three roles. Each role has a registry of its own, whose metrics carry the
+// role's name in the common one: two roles may measure the same thing.
+func addRoles(g *lifecycle.Group, cfg config.Config, o Options, r roles) {
+	common := ops.NewRegistry()
+	server := ops.New(ops.Options{Role: string(config.Standalone), Gatherer: common, Log: o.Log})
+	registry := func(role config.Role) *prometheus.Registry {
+		own := prometheus.NewRegistry()
+		prometheus.WrapRegistererWith(prometheus.Labels{"role": string(role)}, common).MustRegister(own)
+		return own
+	}
+	checks := func(role config.Role) func(string, func(context.Context) error, bool) {
+		return func(name string, check func(context.Context) error, liveness bool) {
+			server.Add(string(role)+" "+name, check, liveness)
+		}
+	}
+	log := func(role config.Role) *slog.Logger { return o.Log.With("part", string(role)) }
+
+	g.Go("ops", func(ctx context.Context) error { return server.Serve(ctx, r.listener) })
+	g.Go("consumer", func(ctx context.Context) error {
+		return consumer.Run(ctx, cfg, consumer.Options{
+			Log: log(config.Consumer), Registry: registry(config.Consumer), Checks: checks(config.Consumer),
+		})
+	})
+	g.Go("batch", func(ctx context.Context) error {
+		return batch.Run(ctx, cfg, batch.Options{
+			Log: log(config.Batch), Registry: registry(config.Batch), Checks: checks(config.Batch),
+		})
+	})
+	g.Go("api", func(ctx context.Context) error {
+		return api.Run(ctx, cfg, api.Options{
+			Log: log(config.API), Registry: registry(config.API), Checks: checks(config.API),
+			Ready: func(addr string) {
+				r.running.API = "http://" + addr
+				if o.Ready != nil {
+					o.Ready(r.running)
+				}
+			},
+		})
+	})
+}
