@@ -40,7 +40,7 @@ func (p *Publisher) Change(ctx context.Context, couponID int64, req ChangeReques
 	}
 	ctx, cancel := goOn(ctx)
 	defer cancel()
-	if err := p.run(ctx, ref, change); err != nil {
+	if err = p.run(ctx, ref, change); err != nil {
 		return coupon.Coupon{}, err
 	}
 	changed, err := p.book.Coupon(ctx, couponID)

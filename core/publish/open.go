@@ -24,13 +24,14 @@ func (p *Publisher) open(ctx context.Context, openings []coupon.Opening) []error
 	for range openTries {
 		live = b.open(ctx, live)
 	}
-	for i, err := range b.errs {
+	for i, o := range openings {
+		err := b.errs[i]
 		if err == nil {
 			continue
 		}
 		// Whatever it was, the way out is the same, and nobody finds it sooner than we do.
-		p.onUnsound(coupon.UnsoundError{Tag: openings[i].Tag, Why: coupon.WhyMarked})
-		p.log.Warn("a new gate did not open, a rebuild is asked for", "tag", openings[i].Tag, "error", err)
+		p.onUnsound(coupon.UnsoundError{Tag: o.Tag, Why: coupon.WhyMarked})
+		p.log.Warn("a new gate did not open, a rebuild is asked for", "tag", o.Tag, "error", err)
 		b.errs[i] = &KeptError{Err: err}
 	}
 	return b.errs

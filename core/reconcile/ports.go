@@ -59,10 +59,11 @@ type Fences interface {
 type Rows interface {
 	// Barriers are all stored barriers of these tags.
 	Barriers(ctx context.Context, tags []string) (coupon.Barriers, error)
-	// LoadTags reads the coupons of these tags with their terms and Applied, then their rows in pages of at most
-	// PageRows by key, all statuses (Revoked set for revoked ones), from one consistent snapshot taken after the call
-	// began (rule 22). All coupons are told before the first row; an error of either function ends it and is returned
-	// (errors.Is), also to end it early. The functions call nothing of the book: on a database with one connection that would wait for itself.
+	// LoadTags reads the coupons of these tags with their terms and Applied, and their rows in pages of at most PageRows
+	// by key, all statuses (Revoked set for revoked ones), from one consistent snapshot taken after the call began
+	// (rule 22). All coupons of a tag are told before the first row of one of them. An error of either function ends
+	// it and is returned (errors.Is), also to end it early. The functions call nothing of the book: on a database with
+	// one connection that would wait for itself.
 	LoadTags(ctx context.Context, tags []string, coupons func([]coupon.Coupon) error,
 		rows func(ref coupon.Ref, rows []coupon.Place) error) error
 }
