@@ -81,7 +81,7 @@ func (f *fields) place() (coupon.Place, error) {
 	p.AcceptedAt, errs[5] = f.time(fieldAcceptedAt)
 	if f[fieldKey] != nil {
 		if p.Key, errs[6] = f.text(fieldKey); errs[6] == nil && p.Key == "" {
-			errs[6] = fieldErr(fieldNames[fieldKey], "must not be empty")
+			errs[6] = fieldErr(fieldKey.String(), "must not be empty")
 		}
 	}
 	// Bounded before it becomes an int, which has 32 bits on some machines.
@@ -93,11 +93,11 @@ func (f *fields) place() (coupon.Place, error) {
 func (f *fields) number(which field) (int64, error) {
 	raw := f[which]
 	if raw == nil {
-		return 0, fieldErr(fieldNames[which], "is missing")
+		return 0, fieldErr(which.String(), "is missing")
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
-		return 0, fieldErr(fieldNames[which], "must be a whole number of 64 bits")
+		return 0, fieldErr(which.String(), "must be a whole number of 64 bits")
 	}
 	return n, nil
 }
@@ -106,9 +106,9 @@ func (f *fields) text(which field) (string, error) {
 	raw := f[which]
 	switch {
 	case raw == nil:
-		return "", fieldErr(fieldNames[which], "is missing")
+		return "", fieldErr(which.String(), "is missing")
 	case raw[0] != '"':
-		return "", fieldErr(fieldNames[which], "must be a string")
+		return "", fieldErr(which.String(), "must be a string")
 	}
 	return unquote(raw)
 }
@@ -120,7 +120,7 @@ func (f *fields) time(which field) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil || !rfc3339.MatchString(s) {
-		return time.Time{}, fieldErr(fieldNames[which], "must be an RFC 3339 time, not finer than a microsecond")
+		return time.Time{}, fieldErr(which.String(), "must be an RFC 3339 time, not finer than a microsecond")
 	}
 	return t.UTC(), nil
 }

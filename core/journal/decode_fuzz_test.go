@@ -34,7 +34,7 @@ func FuzzDecode(f *testing.F) {
 		if len(record) > MaxRecord {
 			t.Fatalf("%d bytes were accepted", len(record))
 		}
-		if err := Check(place); err != nil {
+		if err = Check(place); err != nil {
 			t.Fatalf("accepted, but %v: %q", err, record)
 		}
 		var other struct {
@@ -48,7 +48,7 @@ func FuzzDecode(f *testing.F) {
 			Key        string    `json:"key"`
 		}
 		fields := map[string]json.RawMessage{} // byte for byte, where encoding/json's structs fold case
-		if err := json.Unmarshal(record, &fields); err != nil {
+		if err = json.Unmarshal(record, &fields); err != nil {
 			t.Fatalf("accepted, but no JSON object: %v", err)
 		}
 		for name := range fields {
@@ -60,7 +60,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(exact, &other); err != nil {
+		if err = json.Unmarshal(exact, &other); err != nil {
 			t.Fatalf("accepted, but encoding/json says %v: %q", err, record)
 		}
 		want := coupon.Place{
@@ -78,7 +78,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func isKnown(name string) bool {
-	for _, n := range fieldNames {
+	for _, n := range fieldNames() {
 		if n == name {
 			return true
 		}

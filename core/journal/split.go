@@ -22,7 +22,11 @@ const (
 )
 
 // fieldNames are the known fields as they stand in a record.
-var fieldNames = [fieldCount]string{"v", "coupon_id", "user_id", "nth", "seq", "epoch", "accepted_at", "key"}
+func fieldNames() [fieldCount]string {
+	return [fieldCount]string{"v", "coupon_id", "user_id", "nth", "seq", "epoch", "accepted_at", "key"}
+}
+
+func (f field) String() string { return fieldNames()[f] }
 
 // fields are the known fields' raw values, each a slice of the record; nil is not there.
 type fields [fieldCount][]byte
@@ -34,6 +38,7 @@ func split(record []byte) (found fields, err error) {
 	if record[at] != '{' {
 		return found, errors.New("not a JSON object")
 	}
+	names := fieldNames()
 	for at = blanks(record, at+1); record[at] != '}'; at = blanks(record, at) {
 		if record[at] == ',' {
 			at = blanks(record, at+1)
@@ -45,7 +50,7 @@ func split(record []byte) (found fields, err error) {
 		}
 		at = blanks(record, blanks(record, end)+1) // over the colon
 		end = value(record, at)
-		if f := slices.Index(fieldNames[:], name); f >= 0 {
+		if f := slices.Index(names[:], name); f >= 0 {
 			if found[f] != nil {
 				return found, fieldErr(name, "is there twice")
 			}

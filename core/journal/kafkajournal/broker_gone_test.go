@@ -28,6 +28,7 @@ type restartable struct {
 }
 
 func newRestartable(t *testing.T) *restartable {
+	t.Helper()
 	r := &restartable{t: t, dir: t.TempDir(), port: freePort(t)}
 	t.Cleanup(r.stop)
 	return r
@@ -126,7 +127,7 @@ func TestABrokerThatHangsBlocksNobodyForEver(t *testing.T) {
 
 	var mu sync.Mutex
 	hangs := true
-	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake's order
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		cluster.KeepControl()
@@ -154,16 +155,14 @@ func TestAClosingJournalDoesNotWaitForABrokerThatIsGone(t *testing.T) {
 
 func TestErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	notKafka, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	notKafka, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, notKafka.Close()) }()
 	go func() {
 		for {
-			c, err := notKafka.Accept()
-			if err != nil {
-				return
-			}
-			if err := c.Close(); err != nil {
+			c, aerr := notKafka.Accept()
+			if aerr != nil || c.Close() != nil {
 				return
 			}
 		}
@@ -173,7 +172,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"no-such-host.invalid:1": "correct kafka.brokers",
 		notKafka.Addr().String(): "Kafka's own port",
 	} {
-		err := kafkajournal.CheckTopic(within(t, 10*time.Second), kafkajournal.Config{
+		err = kafkajournal.CheckTopic(within(t, 10*time.Second), kafkajournal.Config{
 			Brokers: []string{broker}, Topic: "x", Timeout: time.Second,
 		})
 		assert.ErrorContains(t, err, says, broker)

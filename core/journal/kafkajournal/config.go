@@ -41,9 +41,9 @@ const (
 	metadataEvery = time.Minute
 )
 
-// protocol is the newest version of the Kafka protocol that is spoken: 3.2 and later tell cooperative members apart by
-// generation (KIP-792). Sarama lowers each request to what the broker knows.
-var protocol = sarama.V3_6_0_0
+// protocol is the newest version of the Kafka protocol that is spoken. Sarama lowers each request to what the broker
+// knows.
+func protocol() sarama.KafkaVersion { return sarama.V3_6_0_0 }
 
 func (c Config) check() error {
 	var errs []error
@@ -69,7 +69,7 @@ func (c Config) timeout() time.Duration {
 // base is what every connection has in common.
 func (c Config) base() *sarama.Config {
 	s := sarama.NewConfig()
-	s.Version = protocol
+	s.Version = protocol()
 	s.ClientID = c.ClientID
 	if s.ClientID == "" {
 		s.ClientID = "firstcome"

@@ -21,6 +21,7 @@ import (
 
 func TestWhatIsAppendedIsRead(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 3)
 		j, r := opened(t, cfg), reading(t, cfg)
 		const many = 2000
@@ -42,6 +43,7 @@ func TestWhatIsAppendedIsRead(t *testing.T) {
 
 func TestRecordsOfOneUserKeepTheirOrderInOnePartition(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 5)
 		j, r := opened(t, cfg), reading(t, cfg)
 		for n := range 20 {
@@ -68,6 +70,7 @@ func TestRecordsOfOneUserKeepTheirOrderInOnePartition(t *testing.T) {
 
 func TestTheNumberOfAttemptsTravelsInTheHeader(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 1)
 		j := opened(t, cfg)
 		require.NoError(t, j.Append(within(t, 10*time.Second), place(1)))
@@ -90,6 +93,7 @@ func TestTheNumberOfAttemptsTravelsInTheHeader(t *testing.T) {
 
 func TestAPlaceThatCannotStandInAJournalIsNotSent(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 1)
 		j, r := opened(t, cfg), reading(t, cfg)
 		bad := place(1)
@@ -103,6 +107,7 @@ func TestAPlaceThatCannotStandInAJournalIsNotSent(t *testing.T) {
 
 func TestReadingTakesTheRangeAndLeavesOutWhatIsBroken(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 2)
 		r := reading(t, cfg)
 		record := func(n int) sarama.Encoder { return sarama.ByteEncoder(journal.Encode(nil, place(n))) }
@@ -139,6 +144,7 @@ func TestReadingTakesTheRangeAndLeavesOutWhatIsBroken(t *testing.T) {
 
 func TestAGroupThatHasCommittedNothingBeginsAtTheStart(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 2)
 		r := reading(t, cfg)
 		from, err := r.Committed(within(t, 15*time.Second))
@@ -149,6 +155,7 @@ func TestAGroupThatHasCommittedNothingBeginsAtTheStart(t *testing.T) {
 
 func TestCommittedOffsetsAreThoseOfTheGroup(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 2)
 		r := reading(t, cfg)
 		fill(t, cfg, 10)
@@ -165,6 +172,7 @@ func TestCommittedOffsetsAreThoseOfTheGroup(t *testing.T) {
 
 func TestALogThatWasCutAboveTheCommittedOffsetsIsAnAlarm(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 2)
 		r := reading(t, cfg)
 		fill(t, cfg, 10)
@@ -190,6 +198,7 @@ func TestALogThatWasCutAboveTheCommittedOffsetsIsAnAlarm(t *testing.T) {
 
 func TestOffsetsBeyondTheEndAreNotBelieved(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 1)
 		r := reading(t, cfg)
 		fill(t, cfg, 2)
@@ -202,6 +211,7 @@ func TestOffsetsBeyondTheEndAreNotBelieved(t *testing.T) {
 
 func TestTheTopicIsMadeOnceWithItsPartitions(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := kafkajournal.Config{Brokers: brokers, Topic: unique("topic")}
 		err := kafkajournal.CheckTopic(within(t, 10*time.Second), cfg)
 		require.ErrorIs(t, err, kafkajournal.ErrTopicMissing)
@@ -229,6 +239,7 @@ func TestTheTopicIsMadeOnceWithItsPartitions(t *testing.T) {
 
 func TestAClosedJournalTakesNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 1)
 		j, err := kafkajournal.Open(cfg, quiet(), prometheus.NewRegistry())
 		require.NoError(t, err)
@@ -242,6 +253,7 @@ func TestAClosedJournalTakesNothing(t *testing.T) {
 
 func TestClosingSettlesWhatIsUnderWay(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		cfg := made(t, brokers, 3)
 		j, err := kafkajournal.Open(cfg, quiet(), prometheus.NewRegistry())
 		require.NoError(t, err)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	reconnectMin = 100 * time.Millisecond
-	reconnectMax = 2 * time.Second // how much later than the broker the journal is back at worst
+	firstPause   = 100 * time.Millisecond
+	longestPause = 2 * time.Second // how much later than the broker the journal is back at worst
 	lookEvery    = 250 * time.Millisecond
 )
 
@@ -78,7 +78,7 @@ func (k *keeper) set(l *line, why error) {
 
 func (k *keeper) run() {
 	defer close(k.done)
-	pause := reconnectMin
+	pause := firstPause
 	var down time.Time // since when there is no line; zero: there is one, or never was
 	for {
 		l, err := k.open()
@@ -104,7 +104,7 @@ func (k *keeper) run() {
 			}
 			k.log.Warn("replacing the connection to kafka", "topic", k.cfg.Topic, "error", why)
 			if l.hasAcked() {
-				pause = reconnectMin
+				pause = firstPause
 			}
 		}
 		select {
@@ -112,7 +112,7 @@ func (k *keeper) run() {
 		case <-k.stop:
 			return
 		}
-		pause = min(2*pause, reconnectMax)
+		pause = min(2*pause, longestPause)
 	}
 }
 

@@ -198,8 +198,8 @@ func (l *line) retire() {
 func (l *line) close() {
 	defer close(l.gone)
 	l.sending.Lock() // nobody is handing over any more
-	l.sending.Unlock()
 	l.producer.AsyncClose()
+	l.sending.Unlock()
 	patience := time.NewTimer(abandonAfter)
 	defer patience.Stop()
 	select {

@@ -142,7 +142,7 @@ func TestRetiringWhileManyHandOver(t *testing.T) {
 		l.retire()
 		wg.Wait()
 		<-l.gone
-		for range p.input { //nolint:revive // empties what was handed over
+		for range p.input { // empties what was handed over
 		}
 	}
 }

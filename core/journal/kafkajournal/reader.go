@@ -173,7 +173,7 @@ func (r *Reader) committed(c sarama.Client) (map[int32]int64, error) {
 		return nil, err
 	}
 	answer, err := coordinator.FetchOffset(
-		sarama.NewOffsetFetchRequest(protocol, r.cfg.Group, map[string][]int32{r.cfg.Topic: partitions}))
+		sarama.NewOffsetFetchRequest(protocol(), r.cfg.Group, map[string][]int32{r.cfg.Topic: partitions}))
 	if err != nil {
 		return nil, errors.Join(err, coordinator.Close())
 	}

@@ -58,8 +58,8 @@ func createTopic(ctx context.Context, cfg Config, partitions, replication int) (
 func detail(partitions, replication int) *sarama.TopicDetail {
 	value := func(s string) *string { return &s }
 	d := &sarama.TopicDetail{
-		NumPartitions:     int32(partitions),  //nolint:gosec // at most 1000 by configuration
-		ReplicationFactor: int16(replication), //nolint:gosec // at most 9 by configuration
+		NumPartitions:     int32(partitions),  // at most 1000 by configuration
+		ReplicationFactor: int16(replication), // at most 9 by configuration
 		ConfigEntries: map[string]*string{
 			"cleanup.policy":                 value("delete"),
 			"retention.ms":                   value("-1"),
