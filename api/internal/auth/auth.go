@@ -1,0 +1,175 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/firstcome/firstcome/core/coupon"
+)
+
+// Bounds of tokens and of what is remembered of them.
+const (
+	// Leeway is how far the issuer's clock may differ from ours. Synchronised clocks differ by milliseconds; a second
+	// covers issuers that round to whole ones.
+	Leeway = time.Second
+	// MaxToken bounds a token in bytes: ours have about 200, those of big issuers with many claims about 2,000.
+	MaxToken = 4 << 10
+	// maxRemembered verified tokens are kept: about 200 bytes each, 3 MB in all.
+	maxRemembered = 1 << 14
+	// rememberFor bounds how long a verified token is believed without another look at its signature, so that a key
+	// taken out of the set stops counting. The token's own exp may end it sooner.
+	rememberFor = 5 * time.Minute
+	// adminRole is the element of `roles` that opens the admin paths.
+	adminRole = "admin"
+)
+
+// User is who asks.
+type User struct {
+	ID    string // a valid user id
+	Admin bool
+}
+
+// ErrUnavailable means that the key set could not be read, so that nothing is known about the token.
+var ErrUnavailable = errors.New("the key set cannot be read")
+
+// RefusedError says why a token is not believed; Detail names the claim or part of it and is for the one who sent it.
+type RefusedError struct{ Detail string }
+
+func (e *RefusedError) Error() string { return e.Detail }
+
+// Options say whose tokens are believed. At least one of Secret and JWKSURL is needed; with both, the token's algorithm
+// tells which.
+type Options struct {
+	Secret  []byte           // for HS256; at least 32 bytes
+	JWKSURL string           // of the key set for RS256, ES256 and EdDSA
+	Now     func() time.Time // the clock that exp and nbf are compared with
+}
+
+// Verifier verifies tokens. Its methods may be called concurrently.
+type Verifier struct {
+	secret     []byte
+	keys       *keySet // nil: none
+	algorithms []string
+	parser     *jwt.Parser    // HS256: signature and times
+	times      *jwt.Validator // tokens of the key set: times only
+	now        func() time.Time
+	remembered *lru.Cache[[sha256.Size]byte, remembered]
+}
+
+// remembered is a verified token; the key is the hash of all of it, so that nothing else is taken for it.
+type remembered struct {
+	user  User
+	until time.Time
+}
+
+// New makes a Verifier. It does not ask for the key set yet.
+func New(opts Options) (*Verifier, error) {
+	if len(opts.Secret) == 0 && opts.JWKSURL == "" {
+		return nil, errors.New("no authentication is configured: set auth.hs256_secret (FIRSTCOME_AUTH_HS256_SECRET) or auth.jwks_url (FIRSTCOME_AUTH_JWKS_URL)")
+	}
+	cache, err := lru.New[[sha256.Size]byte, remembered](maxRemembered)
+	if err != nil {
+		return nil, fmt.Errorf("memory of tokens: %w", err)
+	}
+	v := &Verifier{secret: opts.Secret, now: opts.Now, remembered: cache}
+	checks := []jwt.ParserOption{
+		jwt.WithExpirationRequired(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(opts.Now),
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+	}
+	v.parser, v.times = jwt.NewParser(checks...), jwt.NewValidator(checks...)
+	if len(opts.Secret) > 0 {
+		v.algorithms = append(v.algorithms, jwt.SigningMethodHS256.Alg())
+	}
+	if opts.JWKSURL != "" {
+		v.keys = newKeySet(opts.JWKSURL, opts.Now)
+		v.algorithms = append(v.algorithms, keySetAlgorithms()...)
+	}
+	return v, nil
+}
+
+// Ready says whether tokens can be verified: with a key set, whether it has been read.
+func (v *Verifier) Ready(ctx context.Context) error {
+	if v.keys == nil {
+		return nil
+	}
+	return v.keys.ready(ctx)
+}
+
+// Verify returns the user of a token. The error is a *RefusedError, or ErrUnavailable.
+func (v *Verifier) Verify(ctx context.Context, token string) (User, error) {
+	if len(token) > MaxToken {
+		return User{}, refused("token: must have at most %d bytes", MaxToken)
+	}
+	key := sha256.Sum256([]byte(token))
+	now := v.now()
+	if r, ok := v.remembered.Get(key); ok {
+		if now.Before(r.until) {
+			return r.user, nil
+		}
+		v.remembered.Remove(key)
+	}
+	c, err := v.claims(ctx, token)
+	if err != nil {
+		return User{}, err
+	}
+	if !coupon.ValidUserID(c.Subject) {
+		return User{}, refused("sub: must be a user id of 1 to %d characters [A-Za-z0-9._:@-]", coupon.MaxUserID)
+	}
+	user := User{ID: c.Subject, Admin: slices.Contains(c.Roles, adminRole)}
+	until := now.Add(rememberFor)
+	if end := c.ExpiresAt.Add(Leeway); end.Before(until) {
+		until = end
+	}
+	v.remembered.Add(key, remembered{user: user, until: until})
+	return user, nil
+}
+
+// claims are the verified claims of a token that is valid now.
+func (v *Verifier) claims(ctx context.Context, token string) (*claims, error) {
+	algorithm, err := algorithmOf(token)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(v.algorithms, algorithm) {
+		return nil, refused("alg: must be %s", strings.Join(v.algorithms, ", "))
+	}
+	if algorithm != jwt.SigningMethodHS256.Alg() {
+		return v.keySetClaims(ctx, token)
+	}
+	var c claims
+	secret := func(*jwt.Token) (any, error) { return v.secret, nil }
+	if _, err := v.parser.ParseWithClaims(token, &c, secret); err != nil {
+		return nil, refusalOf(err)
+	}
+	return &c, nil
+}
+
+func refused(format string, args ...any) error {
+	return &RefusedError{Detail: fmt.Sprintf(format, args...)}
+}
+
+// refusalOf says in the words of the contract what the parser found.
+func refusalOf(err error) error {
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return refused("token: is not a JWT with the claims sub, exp and roles (a list)")
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return refused("signature: is not of the key that is trusted here")
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return refused("exp: is needed")
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return refused("exp: the token has expired")
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return refused("nbf: the token is not valid yet")
+	default:
+		return refused("token: is not valid")
+	}
+}
