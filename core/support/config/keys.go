@@ -10,7 +10,9 @@ const EnvPrefix = "FIRSTCOME_"
 
 // notConfiguration are variables with the prefix that only scripts and tests read: the addresses of several apis, and
 // where the tests find real servers.
-var notConfiguration = []string{EnvPrefix + "API_ADDRS", EnvPrefix + "OPS_ADDRS", EnvPrefix + "TEST_*"}
+func notConfiguration() []string {
+	return []string{EnvPrefix + "API_ADDRS", EnvPrefix + "OPS_ADDRS", EnvPrefix + "TEST_*"}
+}
 
 // leaf is one key and the place of its value in a Config.
 type leaf struct {
@@ -21,8 +23,6 @@ type leaf struct {
 
 // env is the leaf's environment variable.
 func (l leaf) env() string { return EnvPrefix + strings.ToUpper(strings.ReplaceAll(l.key, ".", "_")) }
-
-func (l leaf) secret() bool { return l.value.Type() == reflect.TypeFor[Secret]() }
 
 // leaves are all keys of c, in the order of the struct, with settable values.
 func leaves(c *Config) []leaf {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -51,15 +52,17 @@ func Load(role Role, opts LoadOptions) (Config, error) {
 		if !given {
 			continue
 		}
-		if err := set(l, v.Get(l.key)); err != nil {
+		unset := reflect.ValueOf(l.value.Interface())
+		err := set(l, v.Get(l.key))
+		if err == nil {
+			err = checkLeaf(l)
+		}
+		if err != nil {
 			problems.add(l.key, "%s (from %s)", err, from)
-		} else if err := checkLeaf(l); err != nil {
-			problems.add(l.key, "%s (from %s)", err, from)
+			l.value.Set(unset) // what relates to it is judged by its default, so that all is said at once
 		}
 	}
-	if len(problems.Problems) == 0 { // relations between values make sense only when each of them does
-		checkRelations(role, c, problems)
-	}
+	checkRelations(role, c, problems)
 	if len(problems.Problems) > 0 {
 		return Config{}, problems
 	}
@@ -159,7 +162,7 @@ func layEnvironment(v *viper.Viper, env []string, keys []leaf, given map[string]
 }
 
 func outsideConfiguration(name string) bool {
-	return slices.ContainsFunc(notConfiguration, func(pattern string) bool {
+	return slices.ContainsFunc(notConfiguration(), func(pattern string) bool {
 		prefix, wild := strings.CutSuffix(pattern, "*")
 		return name == pattern || (wild && strings.HasPrefix(name, prefix))
 	})

@@ -31,7 +31,7 @@ func needed(more ...string) []string {
 func file(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "role.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) //nolint:gosec // the test's own folder
 	return path
 }
 

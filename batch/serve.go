@@ -1,0 +1,76 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/firstcome/firstcome/batch/internal/schedule"
+	"github.com/firstcome/firstcome/core/support/config"
+	"github.com/firstcome/firstcome/core/support/lifecycle"
+	"github.com/firstcome/firstcome/core/support/ops"
+)
+
+// Run is `batch serve`: the jobs on their schedule until ctx ends.
+func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
+	opts = opts.withDefaults()
+	if opts.Registry == nil {
+		opts.Registry = ops.NewRegistry()
+	}
+	g := lifecycle.NewGroup(opts.Log, 0)
+	addr := ""
+	if opts.Ops {
+		listener, err := ops.Listen(ctx, cfg.Ops.Addr)
+		if err != nil {
+			return err
+		}
+		addr = listener.Addr().String()
+		opts.Checks = serveOps(g, listener, opts)
+	}
+	t, err := openTools(ctx, cfg, opts)
+	if err != nil {
+		return errors.Join(err, g.Abandon(ctx))
+	}
+	g.OnStop("connections", t.close)
+	opts.Checks("database", t.book.Ping, false)
+	opts.Checks("redis", t.gate.Ping, false)
+	opts.Checks("kafka", t.reader.CheckTopic, false)
+
+	g.Go("rebuild queue", t.queue.Run)
+	g.Go("schedule", func(ctx context.Context) error {
+		opts.Ready(addr)
+		return schedule.Run(ctx, schedule.Deps{
+			Leases: t.book, Lease: cfg.Batch.Lease, Log: opts.Log, Registerer: opts.Registry,
+		}, t.schedule())
+	})
+	return g.Run(ctx)
+}
+
+// serveOps adds the ops listener to the group and returns where its checks go.
+func serveOps(g *lifecycle.Group, listener net.Listener, opts Options) func(string, func(context.Context) error, bool) {
+	server := ops.New(ops.Options{Role: string(config.Batch), Gatherer: opts.Registry, Log: opts.Log})
+	g.OnStop("ops listener", func(context.Context) error {
+		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go("ops", func(ctx context.Context) error { return server.Serve(ctx, listener) })
+	return server.Add
+}
+
+// schedule is what serve does, and how often.
+func (t *tools) schedule() []schedule.Job {
+	b := t.cfg.Batch
+	return []schedule.Job{
+		{Name: "retry", Every: b.RetryEvery, Run: func(ctx context.Context) (string, error) {
+			_, err := t.retry(ctx, b.RetryLimit) // the retrier logs what it did
+			return "", err
+		}},
+		{Name: "rebuild", Every: b.RebuildEvery, Run: func(ctx context.Context) (string, error) {
+			_, err := t.rebuild(ctx, RebuildRequest{}) // the rebuilder logs what it did
+			return "", err
+		}},
+		{Name: "changes", Every: b.ChangesEvery, Run: t.changes},
+	}
+}
