@@ -249,3 +249,11 @@ func (b *Book) clock(tx *gorm.DB) (time.Time, error) {
 	err := tx.Raw("SELECT UTC_TIMESTAMP(6)").Row().Scan(&now)
 	return now.Time, err
 }
+
+// clockColumn adds the clock to a statement that is sent anyway; on SQLite it is a NULL, and clock costs no statement.
+func (b *Book) clockColumn(name string) string {
+	if b.dialect == dialectSQLite {
+		return "NULL AS " + name
+	}
+	return "UTC_TIMESTAMP(6) AS " + name
+}

@@ -31,6 +31,16 @@ func (s stamp) Value() (driver.Value, error) {
 	return s.UTC().Format(stampForm), nil
 }
 
+// appendSQL appends the stamp as a literal.
+func (s stamp) appendSQL(b []byte) []byte {
+	if s.IsZero() {
+		return append(b, "NULL"...)
+	}
+	b = append(b, '\'')
+	b = s.UTC().AppendFormat(b, stampForm)
+	return append(b, '\'')
+}
+
 // Scan implements sql.Scanner.
 func (s *stamp) Scan(src any) error {
 	switch v := src.(type) {

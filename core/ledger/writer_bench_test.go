@@ -1,0 +1,133 @@
+package ledger_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/ledger"
+	"github.com/firstcome/firstcome/core/ledger/ledgertest"
+)
+
+// benchBatch is the greatest batch of the consumer.
+const benchBatch = 1000
+
+// BenchmarkWriter writes batches of 1000 records and, for comparison, the same rows by a bare INSERT and COMMIT with the
+// same connection settings (raw). The ratio of their rows/s is what all of rules 11 to 15 cost.
+//
+//	FIRSTCOME_TEST_MYSQL_DSN=… go test ./ledger -run '^$' -bench Writer -benchtime 100x
+func BenchmarkWriter(b *testing.B) {
+	for _, server := range []struct{ name, env string }{
+		{"mysql", ledgertest.EnvMySQL}, {"mariadb", ledgertest.EnvMariaDB}, {"sqlite", ""},
+	} {
+		b.Run(server.name, func(b *testing.B) {
+			dsn := ""
+			if server.env != "" {
+				dsn = ledgertest.ServerDSN(b, server.env)
+			}
+			for _, coupons := range []int{1, 1000} {
+				b.Run(fmt.Sprintf("raw/coupons=%d", coupons), func(b *testing.B) { benchRaw(b, dsn, coupons) })
+				b.Run(fmt.Sprintf("writer/coupons=%d", coupons), func(b *testing.B) { benchWriter(b, dsn, coupons, 0) })
+			}
+			b.Run("writer/one_duplicate", func(b *testing.B) { benchWriter(b, dsn, 1, 1) })
+			b.Run("writer/half_duplicates", func(b *testing.B) { benchWriter(b, dsn, 1, benchBatch/2) })
+		})
+	}
+}
+
+func benchCoupons(b *testing.B, book *ledger.Book, n int) []int64 {
+	b.Helper()
+	require.NoError(b, book.CreateVendor(b.Context(), 1, "vendor"))
+	coupons := make([]coupon.Coupon, n)
+	ids := make([]int64, n)
+	for i := range coupons {
+		ids[i] = int64(i + 1)
+		coupons[i] = coupon.Coupon{
+			ID: ids[i], VendorID: 1, Name: fmt.Sprint(i), Kind: coupon.FirstComeIssue, PerUserLimit: 1,
+			Terms: coupon.Terms{State: coupon.StateOpen, OpensAt: time.Now(), ClosesAt: time.Now().Add(time.Hour)},
+		}
+	}
+	for _, created := range book.CreateCoupons(b.Context(), coupons) {
+		require.NoError(b, created.Err)
+	}
+	return ids
+}
+
+func benchPlaces(ids []int64, users *rand.Rand, seq int64) []coupon.Place {
+	places := make([]coupon.Place, benchBatch)
+	now := time.Now().UTC()
+	for i := range places {
+		places[i] = coupon.Place{
+			CouponID: ids[i%len(ids)], UserID: fmt.Sprintf("user-%010d", users.Uint64()%1e10), Nth: 1, Seq: seq + int64(i),
+			Epoch: 1, AcceptedAt: now,
+		}
+	}
+	return places
+}
+
+func benchWriter(b *testing.B, dsn string, coupons, again int) {
+	book := ledgertest.Fresh(b, dsn)
+	ids := benchCoupons(b, book, coupons)
+	w := ledger.NewWriter(book, ledger.WriterOptions{
+		Topic: "bench", Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	users := rand.New(rand.NewPCG(1, 2))
+	batches := make([][]ledger.Record, b.N+1)
+	payload := []byte(`{"v":1,"coupon_id":7,"user_id":"user-0123456789","nth":1,"seq":57,"epoch":3,"accepted_at":"2026-11-20T12:00:00.000123Z"}`)
+	for n := range batches {
+		places := benchPlaces(ids, users, int64(n*benchBatch+1))
+		batches[n] = make([]ledger.Record, len(places))
+		for i, p := range places {
+			batches[n][i] = ledger.Record{Offset: int64(n*benchBatch + i), Key: []byte(p.UserID), Payload: payload, Place: p}
+		}
+		if n > 0 {
+			copy(batches[n][benchBatch/2:], batches[n-1][:again])
+		}
+	}
+	require.NoError(b, w.Write(b.Context(), 0, batches[0]))
+	b.ResetTimer()
+	for n := 1; n < len(batches); n++ {
+		require.NoError(b, w.Write(b.Context(), 0, batches[n]))
+	}
+	b.ReportMetric(float64(b.N*benchBatch)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func benchRaw(b *testing.B, dsn string, coupons int) {
+	book := ledgertest.Fresh(b, dsn)
+	ids := benchCoupons(b, book, coupons)
+	users := rand.New(rand.NewPCG(1, 2))
+	batches := make([][]coupon.Place, b.N+1)
+	for n := range batches {
+		batches[n] = benchPlaces(ids, users, int64(n*benchBatch+1))
+	}
+	rawInsert(b, book.SQL(), batches[0])
+	b.ResetTimer()
+	for n := 1; n < len(batches); n++ {
+		rawInsert(b, book.SQL(), batches[n])
+	}
+	b.ReportMetric(float64(b.N*benchBatch)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func rawInsert(b *testing.B, db *sql.DB, places []coupon.Place) {
+	const form = "2006-01-02 15:04:05.000000"
+	args := make([]any, 0, len(places)*8)
+	now := time.Now().UTC().Format(form)
+	for _, p := range places {
+		args = append(args, p.CouponID, p.UserID, p.Nth, p.Seq, p.Epoch, "issued", p.AcceptedAt.Format(form), now)
+	}
+	tx, err := db.BeginTx(context.Background(), nil)
+	require.NoError(b, err)
+	_, err = tx.Exec("INSERT INTO issues (coupon_id, user_id, nth, seq, epoch, status, accepted_at, issued_at) VALUES "+
+		strings.Repeat(",(?,?,?,?,?,?,?,?)", len(places))[1:], args...)
+	require.NoError(b, err)
+	require.NoError(b, tx.Commit())
+}
