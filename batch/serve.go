@@ -12,7 +12,7 @@ import (
 )
 
 // Run is `batch serve`: the jobs on their schedule until ctx ends.
-func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
+func Run(ctx context.Context, cfg config.Config, opts Options) error {
 	opts = opts.withDefaults()
 	if opts.Registry == nil {
 		opts.Registry = ops.NewRegistry()

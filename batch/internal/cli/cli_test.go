@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
 
 	"github.com/firstcome/firstcome/batch/internal/cli"
 	"github.com/firstcome/firstcome/core/admission"
@@ -24,6 +25,11 @@ import (
 	"github.com/firstcome/firstcome/core/ledger"
 	"github.com/firstcome/firstcome/core/publish"
 )
+
+// go-metrics, which Sarama counts with, keeps one ticker for the life of the process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
 
 const topic = "issues"
 
