@@ -38,9 +38,10 @@ func (c *Checks) Add(name string, check func(ctx context.Context) error, livenes
 
 // Result is what one check said.
 type Result struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"`
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Degraded bool   `json:"degraded,omitempty"` // out of reach, and the program goes on without it; see DegradedError
+	Reason   string `json:"reason,omitempty"`
 }
 
 // Run asks the checks (those of liveness only, or all) at the same time and returns their answers by name.
@@ -56,10 +57,7 @@ func (c *Checks) Run(ctx context.Context, livenessOnly bool) (results []Result, 
 	var wg sync.WaitGroup
 	for i, n := range asked {
 		wg.Go(func() {
-			results[i] = Result{Name: n.name, OK: true}
-			if err := answer(ctx, n.check); err != nil {
-				results[i] = Result{Name: n.name, Reason: err.Error()}
-			}
+			results[i] = resultOf(n.name, answer(ctx, n.check))
 		})
 	}
 	wg.Wait()
