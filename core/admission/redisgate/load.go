@@ -33,7 +33,9 @@ func (g *Gate) LoadRows(ctx context.Context, m coupon.Mark, ref coupon.Ref, rows
 	calls := make([]*call, 0, len(rows)/maxLoad+1)
 	for start := 0; start < len(rows); start += maxLoad {
 		args := []any{m.Epoch, m.Token, loadTTL.Milliseconds(), ref.CouponID}
-		args = appendPlaces(args, ref, rows[start:min(start+maxLoad, len(rows))])
+		for _, p := range rows[start:min(start+maxLoad, len(rows))] {
+			args = append(args, fieldOf(p.UserID, p.Nth, ref.PerUserLimit), formatHeld(p))
+		}
 		calls = append(calls, &call{script: g.scripts.loadRows, tag: ref.Tag, keys: keys, args: args})
 	}
 	g.run(ctx, calls)
@@ -59,7 +61,10 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 	calls := make([]*call, 0, len(places)/maxLoad+1)
 	for start := 0; start < len(places); start += maxLoad {
 		args := []any{m.Epoch, m.Token, loadTTL.Milliseconds(), ref.CouponID, rand.Text()}
-		args = appendPlaces(args, ref, places[start:min(start+maxLoad, len(places))])
+		for _, p := range places[start:min(start+maxLoad, len(places))] {
+			p.Revoked = false
+			args = append(args, fieldOf(p.UserID, p.Nth, ref.PerUserLimit), formatHeld(p))
+		}
 		calls = append(calls, &call{script: g.scripts.loadTail, tag: ref.Tag, keys: keys, args: args})
 	}
 	g.run(ctx, calls)
@@ -75,11 +80,4 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 		added += count[0]
 	}
 	return added, nil
-}
-
-func appendPlaces(args []any, ref coupon.Ref, places []coupon.Place) []any {
-	for _, p := range places {
-		args = append(args, fieldOf(p.UserID, p.Nth, ref.PerUserLimit), formatHeld(p))
-	}
-	return args
 }

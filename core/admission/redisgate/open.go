@@ -65,7 +65,7 @@ func (g *Gate) openCall(o coupon.Opening) (*call, error) {
 		switch {
 		case c.Tag != o.Tag || seen[c.CouponID] || o.Event != (c.EventID != 0):
 			return nil, fmt.Errorf("redisgate: opening of %s with a coupon %d that is not one of it", o.Tag, c.CouponID)
-		case c.Returned < 0 || c.Holders < c.Returned || c.LastSeq < c.Holders:
+		case c.Returned < 0 || c.Holders < c.Returned || (c.Holders > 0 && c.LastSeq < 1):
 			return nil, fmt.Errorf("redisgate: opening of %s: coupon %d has %d holders, %d of them returned, greatest seq %d",
 				o.Tag, c.CouponID, c.Holders, c.Returned, c.LastSeq)
 		}

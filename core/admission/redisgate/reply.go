@@ -31,10 +31,8 @@ func (c *call) settle() {
 		c.reply = c.reply[1:]
 	case status == "unsound":
 		c.reply, c.err = nil, &coupon.UnsoundError{Tag: c.tag, Why: coupon.UnsoundWhy(detail)}
-	case statusErrors[status] != nil:
-		c.fail(fmt.Errorf("%w (%s)", statusErrors[status], detail))
 	default:
-		c.fail(errGarbled)
+		c.fail(fmt.Errorf("%w (%s)", statusError(status), detail))
 	}
 }
 
@@ -42,9 +40,20 @@ func (c *call) fail(err error) {
 	c.reply, c.err = nil, fmt.Errorf("redisgate: %s %s: %w", c.script.name, c.tag, err)
 }
 
-var statusErrors = map[string]error{
-	"overtaken": coupon.ErrOvertaken, "too_early": coupon.ErrTooEarly, "below_issued": coupon.ErrBelowIssued,
-	"superseded": coupon.ErrSuperseded,
+// statusError is the definite "no" that a script answers with a word.
+func statusError(status string) error {
+	switch status {
+	case "overtaken":
+		return coupon.ErrOvertaken
+	case "too_early":
+		return coupon.ErrTooEarly
+	case "below_issued":
+		return coupon.ErrBelowIssued
+	case "superseded":
+		return coupon.ErrSuperseded
+	default:
+		return errGarbled
+	}
 }
 
 // ints reads the first n elements of the reply as numbers.

@@ -68,7 +68,7 @@ type call struct {
 // once is a command that the client does not send again when its reply is lost.
 type once struct{ *redis.Cmd }
 
-// NoRetry: see once.
+// NoRetry tells the client so.
 func (once) NoRetry() bool { return true }
 
 // run sends the calls in pipelines and fills in their replies. A server that does not know a script has not run it
