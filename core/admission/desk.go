@@ -40,6 +40,9 @@ const (
 	// lateTimeout bounds how long a journey goes on when nobody waits for it any more (rule 8): longer than a change of
 	// a Kafka partition's leader takes. After it the sweeper does the same work again.
 	lateTimeout = 30 * time.Second
+	// deadlineGrain is the part of its length for which a deadline is shared: a claim has at least 95 % of the answer
+	// timeout, a journey of lateTimeout.
+	deadlineGrain = 20
 )
 
 // Refs knows the coupons' unchanging parts.
@@ -79,6 +82,8 @@ type Desk struct {
 	refresh  singleflight.Group
 	late     occasional
 
+	answerBy, lateBy deadlines
+
 	journeys atomic.Int64 // under way
 	spare    sync.Pool    // of *journey
 
@@ -86,7 +91,7 @@ type Desk struct {
 	closed bool
 	busy   sync.WaitGroup // claims and journeys under way
 
-	life context.Context //nolint:containedctx // ends all journeys, when Close has waited long enough
+	life context.Context // ends all journeys, when Close has waited long enough
 	end  context.CancelFunc
 }
 
@@ -97,18 +102,20 @@ func NewDesk(deps DeskDeps) *Desk {
 	}
 	d := &Desk{deps: deps, metrics: newDeskMetrics(deps.Registerer), late: occasional{log: deps.Log}}
 	d.life, d.end = context.WithCancel(context.Background())
+	d.answerBy = deadlines{base: d.life, length: deps.AnswerTimeout}
+	d.lateBy = deadlines{base: d.life, length: lateTimeout}
 	d.spare.New = func() any { return &journey{done: make(chan error, 1)} }
 	d.asks = batching.New(d.admit, batching.Options{Max: groupMax, Queue: asksWaiting, Timeout: deps.AnswerTimeout})
 	d.confirms = batching.New(d.confirmAll, batching.Options{Max: groupMax, Queue: journeysMax, Timeout: deps.AnswerTimeout})
 	return d
 }
 
-// Claim asks for a place for a user, who must have a coupon.ValidUserID. It is answered within the answer timeout.
+// Claim asks for a place for a user. It is answered within the answer timeout.
 //
 // A place in the outcome is in the journal, acknowledged by every in-sync replica, and stood at the gate after that.
 // Every error but these is an unknown outcome, to be answered "unavailable, repeat the request": coupon.ErrNotFound
-// (no such coupon), *coupon.FieldError (the Idempotency-Key that a limit above 1 needs is missing or malformed) and
-// coupon.ErrUnsound (nothing was decided, but the answer is the same).
+// (no such coupon), *coupon.FieldError (a malformed user id, or the Idempotency-Key that a limit above 1 needs is missing
+// or malformed) and coupon.ErrUnsound (nothing was decided, but the answer is the same).
 //
 // Claim reads values, never the end, of ctx for some time after it has returned, to trace a late journey.
 func (d *Desk) Claim(ctx context.Context, couponID int64, userID, key string) (Outcome, error) {
@@ -151,9 +158,7 @@ func (d *Desk) serve(ctx context.Context, couponID int64, userID, key string, re
 		return Outcome{}, ErrBusy
 	}
 	defer d.busy.Done()
-	ctx, cancel := context.WithTimeout(ctx, d.deps.AnswerTimeout)
-	defer cancel()
-	out, err := d.claim(ctx, couponID, userID, key, replay)
+	out, err := d.claim(visit{asker: ctx, by: d.answerBy.next()}, couponID, userID, key, replay)
 	d.metrics.count(out, err)
 	if err != nil {
 		d.report(err)
@@ -162,15 +167,19 @@ func (d *Desk) serve(ctx context.Context, couponID int64, userID, key string, re
 	return out, nil
 }
 
-func (d *Desk) claim(ctx context.Context, couponID int64, userID, key string, replay bool) (Outcome, error) {
-	ref, err := d.deps.Refs.Ref(ctx, couponID)
+func (d *Desk) claim(v visit, couponID int64, userID, key string, replay bool) (Outcome, error) {
+	if !coupon.ValidUserID(userID) { // a gate refuses a whole call for one of them, and the neighbours with it
+		return Outcome{}, &coupon.FieldError{Field: "user_id", Detail: fmt.Sprintf(
+			"must have 1 to %d characters of A-Z a-z 0-9 . _ : @ -", coupon.MaxUserID)}
+	}
+	ref, err := d.deps.Refs.Ref(v.look(), couponID)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("look up coupon %d: %w", couponID, err)
 	}
 	if key, err = keyFor(ref, key); err != nil {
 		return Outcome{}, err
 	}
-	said, ref, err := d.ask(ctx, ref, Ask{UserID: userID, Key: key})
+	said, ref, err := d.ask(v, ref, Ask{UserID: userID, Key: key})
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -185,20 +194,20 @@ func (d *Desk) claim(ctx context.Context, couponID int64, userID, key string, re
 	if out.Again && !replay {
 		return out, nil // rule 6
 	}
-	return out, d.promise(ctx, ref, out.Place) // rule 7
+	return out, d.promise(v, ref, out.Place) // rule 7
 }
 
 // ask asks the gate, once more with fresh siblings when that is what the gate misses: a coupon that joined the event
 // after we looked is no reason for a rebuild. It returns the ref that the gate understood.
-func (d *Desk) ask(ctx context.Context, ref coupon.Ref, ask Ask) (word, coupon.Ref, error) {
-	said, err := d.asks.Do(ctx, question{ref: ref, ask: ask})
+func (d *Desk) ask(v visit, ref coupon.Ref, ask Ask) (word, coupon.Ref, error) {
+	said, err := d.asks.DoBy(v.asker, v.by, question{ref: ref, ask: ask})
 	if missesCoupons(err) {
-		fresh, ferr := d.fresh(ctx, ref)
+		fresh, ferr := d.fresh(v.look(), ref)
 		if ferr != nil {
 			return word{}, ref, fmt.Errorf("look up the coupons of %s again: %w", ref.Tag, ferr)
 		}
 		ref = fresh
-		said, err = d.asks.Do(ctx, question{ref: ref, ask: ask})
+		said, err = d.asks.DoBy(v.asker, v.by, question{ref: ref, ask: ask})
 	}
 	return said, ref, refused(err)
 }

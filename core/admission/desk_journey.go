@@ -14,40 +14,41 @@ import (
 type journey struct {
 	ref    coupon.Ref
 	place  coupon.Place
-	asker  context.Context //nolint:containedctx // for its values only, for example the trace
+	asker  context.Context // for its values only, for example the trace
 	done   chan error      // holds one: a journey never waits for its asker
 	orphan atomic.Bool     // the asker has gone; such a journey is not used again
 }
 
 // promise journals the place and has it confirmed. nil: it is in the journal and stands. Any error: unknown, and
 // nothing is undone.
-func (d *Desk) promise(ctx context.Context, ref coupon.Ref, place coupon.Place) error {
+func (d *Desk) promise(v visit, ref coupon.Ref, place coupon.Place) error {
 	if d.journeys.Add(1) > journeysMax {
 		d.journeys.Add(-1)
 		return ErrBusy
 	}
-	j := d.spare.Get().(*journey) //nolint:forcetypeassert // the pool holds nothing else
-	j.ref, j.place, j.asker = ref, place, ctx
+	j := d.spare.Get().(*journey) // the pool holds nothing else
+	j.ref, j.place, j.asker = ref, place, v.asker
 	d.busy.Add(1) // the claim is counted already, so Close cannot have stopped waiting
 	go d.travel(j)
+	var over error
 	select {
 	case err := <-j.done:
 		j.ref, j.place, j.asker = coupon.Ref{}, coupon.Place{}, nil
 		d.spare.Put(j)
 		return err
-	case <-ctx.Done():
-		j.orphan.Store(true)
-		return fmt.Errorf("coupon %d: place %d is neither journaled nor confirmed in time: %w", place.CouponID, place.Seq, ctx.Err())
+	case <-v.asker.Done():
+		over = v.asker.Err()
+	case <-v.by.Done():
+		over = v.by.Err()
 	}
+	j.orphan.Store(true)
+	return fmt.Errorf("coupon %d: place %d is neither journaled nor confirmed in time: %w", place.CouponID, place.Seq, over)
 }
 
 func (d *Desk) travel(j *journey) {
 	defer d.busy.Done()
 	defer d.journeys.Add(-1)
-	life, cancel := context.WithTimeout(d.life, lateTimeout)
-	defer cancel()
-	ctx := valued{Context: life, values: j.asker}
-
+	var ctx context.Context = valued{Context: d.lateBy.next(), values: j.asker} // boxed once
 	began := time.Now()
 	err := d.deps.Journal.Append(ctx, j.place)
 	d.metrics.appended(time.Since(began), err)
@@ -85,18 +86,4 @@ func (d *Desk) confirm(ctx context.Context, ref coupon.Ref, place coupon.Place) 
 	default:
 		return nil
 	}
-}
-
-// valued is a context that ends with one context and has the values of another. Its own come first, so that the
-// standard library recognises it and derives from it without a goroutine.
-type valued struct {
-	context.Context
-	values context.Context //nolint:containedctx // that is what it is for
-}
-
-func (v valued) Value(key any) any {
-	if own := v.Context.Value(key); own != nil {
-		return own
-	}
-	return v.values.Value(key)
 }

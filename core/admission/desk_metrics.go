@@ -13,14 +13,14 @@ import (
 
 // deskMetrics counts what the desk answers and times what it waits for.
 type deskMetrics struct {
-	accepted, repeated             prometheus.Counter
-	refusals                       map[coupon.Verdict]prometheus.Counter
-	unsound, busy, unknown, noneOf prometheus.Counter // noneOf: an unknown coupon or a bad key
-	batch, confirmBatch            prometheus.Histogram
-	admit, confirm                 prometheus.Histogram
-	journal                        prometheus.Histogram
-	journalUnknown                 prometheus.Counter
-	lateConfirmed, lateUnknown     prometheus.Counter
+	accepted, repeated              prometheus.Counter
+	refusals                        map[coupon.Verdict]prometheus.Counter
+	unsound, busy, unknown, invalid prometheus.Counter // invalid: an unknown coupon, a bad user id or key
+	batch, confirmBatch             prometheus.Histogram
+	admit, confirm                  prometheus.Histogram
+	journal                         prometheus.Histogram
+	journalUnknown                  prometheus.Counter
+	lateConfirmed, lateUnknown      prometheus.Counter
 }
 
 func newDeskMetrics(reg prometheus.Registerer) *deskMetrics {
@@ -43,7 +43,7 @@ func newDeskMetrics(reg prometheus.Registerer) *deskMetrics {
 	m := &deskMetrics{
 		accepted: claims.WithLabelValues("accepted"), repeated: claims.WithLabelValues("repeated"),
 		unsound: claims.WithLabelValues("unsound"), busy: claims.WithLabelValues("busy"),
-		unknown: claims.WithLabelValues("unknown"), noneOf: claims.WithLabelValues("invalid"),
+		unknown: claims.WithLabelValues("unknown"), invalid: claims.WithLabelValues("invalid"),
 		refusals: map[coupon.Verdict]prometheus.Counter{},
 		batch:    histogram(groups, "admit"), confirmBatch: histogram(groups, "confirm"),
 		admit: histogram(seconds, "admit"), confirm: histogram(seconds, "confirm"),
@@ -63,20 +63,27 @@ func newDeskMetrics(reg prometheus.Registerer) *deskMetrics {
 }
 
 func (m *deskMetrics) count(out Outcome, err error) {
+	switch {
+	case err != nil:
+		m.countError(err)
+	case out.Again:
+		m.repeated.Inc()
+	case out.Verdict.Place():
+		m.accepted.Inc()
+	default:
+		m.refusals[out.Verdict].Inc()
+	}
+}
+
+func (m *deskMetrics) countError(err error) {
 	var field *coupon.FieldError
 	switch {
-	case err == nil && out.Again:
-		m.repeated.Inc()
-	case err == nil && out.Verdict.Place():
-		m.accepted.Inc()
-	case err == nil:
-		m.refusals[out.Verdict].Inc()
 	case errors.Is(err, ErrBusy):
 		m.busy.Inc()
 	case errors.Is(err, coupon.ErrUnsound):
 		m.unsound.Inc()
 	case errors.Is(err, coupon.ErrNotFound) || errors.As(err, &field):
-		m.noneOf.Inc()
+		m.invalid.Inc()
 	default:
 		m.unknown.Inc()
 	}
@@ -112,7 +119,7 @@ func secondsBuckets() []float64 { return prometheus.ExponentialBuckets(0.0005, 2
 
 // histogram is one series of a vector, at the type that can be read as well as written.
 func histogram(of *prometheus.HistogramVec, label string) prometheus.Histogram {
-	return of.WithLabelValues(label).(prometheus.Histogram) //nolint:forcetypeassert // what the vector makes
+	return of.WithLabelValues(label).(prometheus.Histogram) // what the vector makes
 }
 
 // registered registers c, or returns the collector of the same name that is there: one process may hold several desks

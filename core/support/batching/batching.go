@@ -62,7 +62,8 @@ type Batcher[Q, A any] struct {
 // item is one question on its way. Its asker gives it back to the pool after reading the answer; one whose asker went
 // away is left to the garbage collector, since the worker may still write to it.
 type item[Q, A any] struct {
-	ctx    context.Context //nolint:containedctx // the asker's; looked at once, when the worker takes the question
+	ctx    context.Context // the asker's; looked at once, when the worker takes the question
+	by     context.Context // likewise
 	q      Q
 	result Result[A]
 	ready  chan struct{} // holds one: the worker never waits for an asker
@@ -89,21 +90,33 @@ func New[Q, A any](run func(ctx context.Context, qs []Q) []Result[A], opts Optio
 
 // Do asks q and returns its answer, or ErrFull, ErrClosed or the error of ctx.
 func (b *Batcher[Q, A]) Do(ctx context.Context, q Q) (A, error) {
-	it := b.items.Get().(*item[Q, A]) //nolint:forcetypeassert // the pool holds nothing else
-	it.ctx, it.q = ctx, q
+	return b.DoBy(ctx, context.Background(), q)
+}
+
+// DoBy is Do that ends with by as well, and then returns its error. It is for a deadline that many askers share: a
+// context of its own for each question can cost more than the question.
+func (b *Batcher[Q, A]) DoBy(ctx, by context.Context, q Q) (A, error) {
+	it := b.items.Get().(*item[Q, A]) // the pool holds nothing else
+	it.ctx, it.by, it.q = ctx, by, q
 	if err := b.push(it); err != nil {
 		b.recycle(it)
 		var none A
 		return none, err
 	}
+	var over error
 	select {
 	case <-it.ready:
 	case <-ctx.Done():
+		over = ctx.Err()
+	case <-by.Done():
+		over = by.Err()
+	}
+	if over != nil {
 		select {
 		case <-it.ready: // both at once: an answer is worth more than the news that time is over
 		default:
 			var none A
-			return none, ctx.Err()
+			return none, over
 		}
 	}
 	result := it.result
@@ -160,7 +173,7 @@ func (b *Batcher[Q, A]) take(group []*item[Q, A]) ([]*item[Q, A], bool) {
 		b.ring[b.head] = nil
 		b.head = (b.head + 1) % len(b.ring)
 		b.waiting--
-		if it.ctx.Err() == nil { // else the asker has its answer already
+		if it.ctx.Err() == nil && it.by.Err() == nil { // else the asker has its answer already
 			group = append(group, it)
 		}
 	}

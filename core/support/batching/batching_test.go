@@ -44,6 +44,7 @@ func (h *held) run(_ context.Context, qs []int) []batching.Result[int] {
 }
 
 func TestALoneQuestionIsAskedAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := batching.New(func(_ context.Context, qs []int) []batching.Result[int] { return answerAll(qs) }, small)
 		defer b.Close()
@@ -56,6 +57,7 @@ func TestALoneQuestionIsAskedAtOnce(t *testing.T) {
 }
 
 func TestWhatCameInDuringACallIsTheNextCallInOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		b := batching.New(h.run, small)
@@ -107,6 +109,7 @@ func TestAtMostWorkersCallsAreInFlight(t *testing.T) {
 }
 
 func TestSeveralWorkersAllFindWork(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		b := batching.New(h.run, batching.Options{Max: 1, Queue: 8, Workers: 3, Timeout: time.Second})
@@ -128,6 +131,7 @@ func TestSeveralWorkersAllFindWork(t *testing.T) {
 }
 
 func TestAFullQueueAnswersAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		b := batching.New(h.run, small)
@@ -153,6 +157,7 @@ func TestAFullQueueAnswersAtOnce(t *testing.T) {
 }
 
 func TestAnAskerWhoseTimeIsOverGoesAndIsNotAskedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		b := batching.New(h.run, small)
@@ -181,7 +186,35 @@ func TestAnAskerWhoseTimeIsOverGoesAndIsNotAskedFor(t *testing.T) {
 	})
 }
 
+func TestASharedDeadlineEndsAQuestionLikeItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeld()
+		b := batching.New(h.run, small)
+		by, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		var askers sync.WaitGroup
+		for q := range 3 {
+			askers.Go(func() {
+				_, err := b.DoBy(t.Context(), by, q)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+			})
+			synctest.Wait()
+		}
+		askers.Wait()
+		h.letGo <- struct{}{}
+		h.letGo <- struct{}{}
+		got, err := b.DoBy(t.Context(), t.Context(), 41)
+		require.NoError(t, err)
+		require.Equal(t, 42, got)
+		require.Equal(t, []int{0}, <-h.entered)
+		require.Equal(t, []int{41}, <-h.entered, "1 and 2 were not asked any more")
+		b.Close()
+	})
+}
+
 func TestAnAskerInFlightWhoseTimeIsOverDoesNotHoldUpTheOthers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		b := batching.New(h.run, small)
@@ -199,6 +232,7 @@ func TestAnAskerInFlightWhoseTimeIsOverDoesNotHoldUpTheOthers(t *testing.T) {
 }
 
 func TestACallMayTakeTimeoutOnly(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := batching.New(func(ctx context.Context, qs []int) []batching.Result[int] {
 			<-ctx.Done()
@@ -213,6 +247,7 @@ func TestACallMayTakeTimeoutOnly(t *testing.T) {
 }
 
 func TestCloseAnswersWhatWasTaken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeld()
 		b := batching.New(h.run, small)
