@@ -66,8 +66,8 @@ func (c Config) timeout() time.Duration {
 	return c.Timeout
 }
 
-// base is what every connection has in common.
-func (c Config) base() *sarama.Config {
+// Sarama is what every connection to the journal has in common.
+func (c Config) Sarama() *sarama.Config {
 	s := sarama.NewConfig()
 	s.Version = protocol()
 	s.ClientID = c.ClientID
@@ -85,11 +85,11 @@ func (c Config) base() *sarama.Config {
 	return s
 }
 
-// publisher is base and what keeps records: Sarama's defaults wait for one replica only, retry for 0.3 s and are not
+// publisher is Sarama and what keeps records: Sarama's defaults wait for one replica only, retry for 0.3 s and are not
 // idempotent. Flush stays at zero: records travel at once, and what comes in meanwhile is the next batch; a frequency
 // only made it slower.
 func (c Config) publisher() *sarama.Config {
-	s := c.base()
+	s := c.Sarama()
 	s.Net.MaxOpenRequests = 1 // as idempotence demands: a later batch must not overtake an earlier one's repetition
 	s.Producer.Idempotent = true
 	s.Producer.RequiredAcks = sarama.WaitForAll

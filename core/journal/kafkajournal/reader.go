@@ -107,7 +107,7 @@ func (r *Reader) connect() (sarama.Client, error) {
 		return nil, ErrClosed
 	}
 	if r.client == nil {
-		c, err := sarama.NewClient(r.cfg.Brokers, r.cfg.base()) // without a full refresh it does not connect
+		c, err := sarama.NewClient(r.cfg.Brokers, r.cfg.Sarama()) // without a full refresh it does not connect
 		if err != nil {
 			return nil, err
 		}

@@ -27,7 +27,7 @@ func CreateTopic(ctx context.Context, brokers []string, topic string, partitions
 }
 
 func createTopic(ctx context.Context, cfg Config, partitions, replication int) (err error) {
-	s := cfg.base()
+	s := cfg.Sarama()
 	s.Metadata.Full = true // the controller is asked for by it
 	admin, err := sarama.NewClusterAdmin(cfg.Brokers, s)
 	if err != nil {
@@ -125,7 +125,7 @@ func CheckTopic(ctx context.Context, cfg Config) error {
 		return err
 	}
 	_, err := await(ctx, func() (struct{}, error) {
-		client, err := sarama.NewClient(cfg.Brokers, cfg.base())
+		client, err := sarama.NewClient(cfg.Brokers, cfg.Sarama())
 		if err != nil {
 			return struct{}{}, err
 		}

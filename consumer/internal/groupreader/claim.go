@@ -1,0 +1,132 @@
+package groupreader
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/firstcome/firstcome/core/ledger"
+)
+
+// members is what Sarama calls back for this member's session.
+type members struct{ r *Reader }
+
+// Setup begins a session: nothing is known of any partition.
+func (m members) Setup(s sarama.ConsumerGroupSession) error {
+	m.r.progress.reset()
+	m.r.joined(nil)
+	m.r.log.Info("joined the group", "group", m.r.cfg.Journal.Group, "member", s.MemberID(), "partitions", s.Claims())
+	return nil
+}
+
+// Cleanup ends it; the marked offsets are committed after this.
+func (m members) Cleanup(s sarama.ConsumerGroupSession) error {
+	m.r.joined(errNoSession)
+	m.r.log.Info("left the session", "group", m.r.cfg.Journal.Group, "member", s.MemberID(), "why", context.Cause(s.Context()))
+	return nil
+}
+
+// ConsumeClaim works on one partition until it is revoked, the session ends or the process is to stop. Returning at any
+// other moment would end the session for all partitions.
+func (m members) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	m.r.consume(s, c)
+	return nil
+}
+
+// claim is one partition while it is this member's.
+type claim struct {
+	r         *Reader
+	partition int32
+	intake    *intake
+	gone      chan struct{}   // closed: let go, begin nothing new
+	life      context.Context //nolint:containedctx // of the attempts; ends letGo after gone
+}
+
+func (r *Reader) consume(s sarama.ConsumerGroupSession, from sarama.ConsumerGroupClaim) {
+	partition := from.Partition()
+	life, end := context.WithCancel(context.WithoutCancel(s.Context()))
+	defer end()
+	c := &claim{
+		r: r, partition: partition, gone: make(chan struct{}), life: life,
+		intake: newIntake(r.cfg.BatchRecords, r.cfg.BatchBytes, func(on bool) { r.pause(partition, on) }),
+	}
+	r.pause(partition, false) // a pause of an earlier claim of this partition would last
+	r.progress.with(partition, func(st *state) { st.next = max(from.InitialOffset(), 0) })
+	defer r.forget(partition)
+
+	taken := make(chan struct{})
+	go func() {
+		defer close(taken)
+		c.takeIn(s, from)
+		close(c.gone)
+		patience := time.AfterFunc(letGo, end)
+		<-life.Done() // the writing has ended, or its time is over
+		patience.Stop()
+	}()
+	for batch := c.intake.take(c.gone); batch != nil; batch = c.intake.take(c.gone) {
+		if !c.write(batch) {
+			break
+		}
+		next := batch[len(batch)-1].Offset + 1
+		s.MarkOffset(from.Topic(), partition, next, "") // only now: all of the batch is in the book
+		r.progress.wrote(partition, next)
+	}
+	end()
+	<-taken
+}
+
+// takeIn takes what comes until nothing more will: the partition was revoked, or the session is over.
+func (c *claim) takeIn(s sarama.ConsumerGroupSession, from sarama.ConsumerGroupClaim) {
+	for {
+		select {
+		case m, open := <-from.Messages():
+			if !open {
+				return
+			}
+			record, size := recordOf(m)
+			c.r.metrics.read(record.Broken == nil)
+			c.intake.put(record, size)
+		case <-s.Context().Done():
+			return
+		}
+	}
+}
+
+// write tries until the batch is in the book: true; or until the partition is to be let go: false, and nothing of the
+// batch may be marked.
+func (c *claim) write(batch []ledger.Record) bool {
+	pause := firstPause
+	for {
+		began := time.Now()
+		c.r.progress.began(c.partition, began)
+		ctx, cancel := context.WithTimeout(c.life, attemptTimeout)
+		err := c.r.writer.Write(ctx, c.partition, batch)
+		cancel()
+		if err == nil {
+			c.recovered(len(batch))
+			return true
+		}
+		since := c.r.progress.failed(c.partition, time.Now(), err)
+		c.r.metrics.failures.Inc()
+		c.r.complain(c.partition, batch, since, err)
+		wait := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // jitter is no secret
+		select {
+		case <-wait.C:
+		case <-c.gone:
+			wait.Stop()
+			return false
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+func (c *claim) recovered(records int) {
+	c.r.progress.with(c.partition, func(s *state) {
+		if !s.since.IsZero() {
+			c.r.log.Info("writing again", "partition", c.partition, "records", records, "waited", time.Since(s.since))
+		}
+		s.began, s.since, s.failure = time.Time{}, time.Time{}, nil
+	})
+}
