@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -63,6 +64,34 @@ func TestACouponThatJoinsBetweenGateAndConfirmDoesNotBreakThePromise(t *testing.
 	require.NoError(t, err)
 	require.Empty(t, s.reported())
 	require.Zero(t, s.view(7).Pending)
+}
+
+func TestAnOlderLookInTheGroupDoesNotSpoilANewerOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t)
+		defer s.close()
+		s.publish(sale(6, 0))
+		s.publish(event(7, 8)...)
+		hold := make(chan struct{})
+		s.gate.set(func(g *tap) { g.beforeAdmit = func() { <-hold } })
+		var all sync.WaitGroup
+		claim := func(couponID int64, user string) {
+			all.Go(func() {
+				_, err := s.desk.Claim(t.Context(), couponID, user, "")
+				assert.NoError(t, err)
+			})
+			synctest.Wait()
+		}
+		claim(6, "first") // keeps the gate busy while the group forms
+		claim(7, "older")
+		s.join(event(9)[0], 7, 8, 9)
+		s.book.set(func(b *book) { b.remembered[7] = b.rows[7] })
+		claim(7, "newer")
+		close(hold)
+		all.Wait()
+		s.book.set(func(b *book) { require.Zero(t, b.refreshes) })
+	})
 }
 
 func TestACrowdSharesTheLookAtTheSiblings(t *testing.T) {

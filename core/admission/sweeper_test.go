@@ -269,7 +269,7 @@ func TestTheSweeperSurvivesALedgerAndAGateThatAreDown(t *testing.T) {
 		defer s.run(sweeper)()
 		elapse(time.Minute)
 		s.book.set(func(b *book) {
-			assert.Less(t, b.lists, 100, "with backoff")
+			assert.Less(t, b.lists, 40, "with backoff")
 			b.err = nil
 		})
 		s.gate.set(func(g *tap) { g.down = errors.New("i/o timeout") })

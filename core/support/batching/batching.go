@@ -152,9 +152,7 @@ func (b *Batcher[Q, A]) push(it *item[Q, A]) error {
 	}
 	b.ring[(b.head+b.waiting)%len(b.ring)] = it
 	b.waiting++
-	if b.waiting == 1 {
-		b.arrived.Signal() // a worker only sleeps while nothing waits
-	}
+	b.arrived.Signal() // every question wakes a worker that sleeps, if there is one
 	return nil
 }
 
@@ -176,9 +174,6 @@ func (b *Batcher[Q, A]) take(group []*item[Q, A]) ([]*item[Q, A], bool) {
 		if it.ctx.Err() == nil && it.by.Err() == nil { // else the asker has its answer already
 			group = append(group, it)
 		}
-	}
-	if b.waiting > 0 {
-		b.arrived.Signal() // more than one call's worth: another worker may have slept through it
 	}
 	return group, true
 }
