@@ -85,7 +85,7 @@ fetch_mysql() {
   note mysql "fetched in $((SECONDS - began)) s, kept in $mysql_home"
 }
 
-# how_to_install PACKAGE: the line a person types.
+# how_to_install PACKAGES: the line a person types.
 how_to_install() {
   if have apt-get; then
     echo "install it: sudo apt-get install $1"
@@ -94,17 +94,18 @@ how_to_install() {
   fi
 }
 
-# need_package PROGRAM PACKAGE: installs a Debian package where we may.
+# need_package PROGRAM PACKAGE...: installs Debian packages where we may, if the program is not there.
 need_package() {
-  have "$1" && return 0
+  local program=$1 log=$run/log/apt.log
+  shift
+  have "$program" && return 0
   if ! have apt-get || [ "$(id -u)" -ne 0 ]; then
-    die "there is no $1 here, and only root can install it" "$(how_to_install "$2")"
+    die "there is no $program here, and only root can install it" "$(how_to_install "$*")"
   fi
-  note "$1" "installing the Debian package $2 …"
-  local log=$run/log/apt.log
-  if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$2"; } >"$log" 2>&1 </dev/null 9>&-; then
+  note "$program" "installing the Debian packages $* …"
+  if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null 9>&-; then
     tail -n 12 "$log" | sed 's/^/    | /' >&2
-    die "apt-get could not install $2" "the whole output: $log"
+    die "apt-get could not install $*" "the whole output: $log"
   fi
-  have "$1" || die "$2 is installed, and still there is no $1 on the PATH"
+  have "$program" || die "$* is installed, and still there is no $program on the PATH"
 }

@@ -78,9 +78,11 @@ mysql_launch() {
 mysql_ready() { sql_ready mysql; }
 
 mariadb_prepare() {
-  # The core package brings the programs without a service that would start on the machine's own port.
+  # The core packages bring the programs without a service that would start on the machine's own port; the client's has
+  # my_print_defaults, which mariadb-install-db calls.
   PATH=$PATH:/usr/sbin
-  need_package mariadbd mariadb-server-core
+  need_package mariadbd mariadb-server-core mariadb-client-core
+  need_package my_print_defaults mariadb-client-core
   # shellcheck disable=SC2046
   sql_install mariadb mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db $(as_user)
 }
