@@ -51,7 +51,9 @@ func (t Terms) Step(to Terms) Terms {
 }
 
 // touches says whether the windows have an instant in common.
-func (t Terms) touches(o Terms) bool { return t.OpensAt.Before(o.ClosesAt) && o.OpensAt.Before(t.ClosesAt) }
+func (t Terms) touches(o Terms) bool {
+	return t.OpensAt.Before(o.ClosesAt) && o.OpensAt.Before(t.ClosesAt)
+}
 
 // Meet is the narrowest of both in each term. Where the windows do not touch, the result is an empty window.
 func (t Terms) Meet(o Terms) Terms {

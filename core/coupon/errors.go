@@ -40,6 +40,10 @@ const (
 	WhyPending UnsoundWhy = "pending" // pending_n is not the number of pending entries
 	WhyMembers UnsoundWhy = "members" // members_n is not the number of members
 	WhyCoupons UnsoundWhy = "coupons" // coupons_n is not the number of coupons; ask again with fresh Siblings first
+
+	// WhyBehind is no test of rule 2 and no gate's answer: the gate decides, but the database has gone on to a greater
+	// epoch, for a rebuild that never marked it. Until one does, no change and no new coupon can follow the gate.
+	WhyBehind UnsoundWhy = "behind"
 )
 
 func (e *UnsoundError) Error() string { return fmt.Sprintf("gate %s is not sound: %s", e.Tag, e.Why) }

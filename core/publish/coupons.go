@@ -135,7 +135,10 @@ func (p *Publisher) join(ctx context.Context, c coupon.Coupon, made coupon.Creat
 			return nil
 		}
 		late := time.Now().After(until)
-		if late || !missesCoupons(err) {
+		switch {
+		case late && errors.Is(err, coupon.ErrOvertaken):
+			p.onUnsound(coupon.UnsoundError{Tag: c.Tag(), Why: coupon.WhyBehind})
+		case late || !missesCoupons(err):
 			p.unsound(err)
 		}
 		if late || pause(ctx, joinPause) != nil {

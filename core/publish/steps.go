@@ -71,6 +71,9 @@ func (p *Publisher) narrow(ctx context.Context, ref coupon.Ref, c coupon.Change,
 			return p.keep(c, waitErr)
 		}
 	}
+	if errors.Is(err, coupon.ErrOvertaken) { // it is no rebuild that comes, but one that stopped before its mark
+		p.onUnsound(coupon.UnsoundError{Tag: ref.Tag, Why: coupon.WhyBehind})
+	}
 	return p.keep(c, err)
 }
 

@@ -24,9 +24,9 @@ type Gates interface {
 	Open(ctx context.Context, openings []coupon.Opening) []error
 }
 
-// Soundness tells of each coupon whether its gate is sound (rule 2): nil, a coupon.UnsoundError, or an unknown outcome.
-type Soundness interface {
-	Sound(ctx context.Context, refs []coupon.Ref) []error
+// Viewer tells what each coupon's gate says: its view, a coupon.UnsoundError (rule 2), or an unknown outcome.
+type Viewer interface {
+	Views(ctx context.Context, refs []coupon.Ref) []coupon.ViewAnswer
 }
 
 // Log is the journal as a rebuild reads it.
@@ -51,6 +51,8 @@ type Fences interface {
 	// StoreBarriers stores the noted ends of each mark whose epoch is still the database's, read FOR UPDATE
 	// (rule 20), and returns those marks.
 	StoreBarriers(ctx context.Context, marks []coupon.Mark, ends map[int32]int64) (kept []coupon.Mark, err error)
+	// Epochs are those that the database says at this moment, never a replica's or a snapshot's.
+	Epochs(ctx context.Context, tags []string) (map[string]int64, error)
 	// ReleaseLeases ends the leases of these epochs; a lease that went on to another epoch stays.
 	ReleaseLeases(ctx context.Context, marks []coupon.Mark) error
 }

@@ -30,14 +30,14 @@ const (
 	maxLooks = 100
 	// maxLeaseDoublings bounds how far a lease grows when others overtake rebuilds that take longer than it: to 8 min.
 	maxLeaseDoublings = 4
-	// soundTogether bounds the coupons of one look at the gates: those of a full event bring a thousand keys each.
-	soundTogether = 100
+	// looksTogether bounds the coupons of one look at the gates: those of a full event bring a thousand keys each.
+	looksTogether = 100
 )
 
 // QueueDeps are what a Queue works with; all are needed.
 type QueueDeps struct {
 	Rebuilder  *Rebuilder
-	Gates      Soundness
+	Gates      Viewer
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -72,7 +72,7 @@ func NewQueue(d QueueDeps) *Queue {
 	}
 }
 
-// Ask wants a tag to be looked at and, if its gate is not sound, rebuilt. It never blocks; a tag that waits already is
+// Ask wants a tag to be looked at and, if its gate is not sound or behind its epoch, rebuilt. It never blocks; a tag that waits already is
 // not asked for twice, nor does its turn come sooner.
 func (q *Queue) Ask(tag string) {
 	q.mu.Lock()
@@ -159,14 +159,18 @@ func (q *Queue) work(ctx context.Context, tags []string) {
 	}
 }
 
-// look forgets the tags whose gates are sound by now, puts off those that do not answer, and returns the rest.
+// look forgets the tags whose gates are as they must be by now, puts off those that do not answer, and returns the rest.
 func (q *Queue) look(ctx context.Context, tags []string) (unsound []string, err error) {
 	refs, err := q.refs(ctx, tags)
 	if err != nil {
 		return nil, err
 	}
+	epochs, err := q.deps.Rebuilder.Book.Epochs(ctx, tags)
+	if err != nil {
+		return nil, err
+	}
 	for _, tag := range tags {
-		state, lookErr := q.state(ctx, refs[tag])
+		state, lookErr := q.state(ctx, refs[tag], epochs[tag])
 		switch {
 		case len(refs[tag]) == 0 && !isEvent(tag):
 			q.deps.Log.Warn("a rebuild was asked for a tag that has no coupon", "tag", tag)
@@ -191,14 +195,16 @@ const (
 	gateUnsound
 )
 
-func (q *Queue) state(ctx context.Context, refs []coupon.Ref) (gateState, error) {
-	for start := 0; start < len(refs); start += soundTogether {
-		for _, err := range q.deps.Gates.Sound(ctx, refs[start:min(start+soundTogether, len(refs))]) {
+func (q *Queue) state(ctx context.Context, refs []coupon.Ref, epoch int64) (gateState, error) {
+	for start := 0; start < len(refs); start += looksTogether {
+		for _, answer := range q.deps.Gates.Views(ctx, refs[start:min(start+looksTogether, len(refs))]) {
 			switch {
-			case errors.Is(err, coupon.ErrUnsound):
+			case errors.Is(answer.Err, coupon.ErrUnsound):
 				return gateUnsound, nil
-			case err != nil:
-				return gateUnknown, err
+			case answer.Err != nil:
+				return gateUnknown, answer.Err
+			case answer.View.Epoch < epoch: // a rebuild took the epoch and never marked the gate
+				return gateUnsound, nil
 			}
 		}
 	}
