@@ -139,6 +139,9 @@ func (p *publishing) insert() error {
 	now := time.Now()
 	var rows []couponRow
 	var gates []gateRow
+	for _, ids := range p.members {
+		slices.Sort(ids)
+	}
 	for i, c := range p.coupons {
 		if p.answers[i].Err != nil {
 			continue
@@ -150,7 +153,7 @@ func (p *publishing) insert() error {
 		} else {
 			gates = append(gates, newGate(c.Tag(), at(now)))
 		}
-		p.answers[i].Siblings = slices.Sorted(slices.Values(p.members[c.Tag()]))
+		p.answers[i].Siblings = p.members[c.Tag()]
 	}
 	for part := range chunks(gates, chunk) {
 		if err := p.tx.Create(&part).Error; err != nil {

@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	// batchTimeout bounds one transaction of a batch with its repetitions: txTries times lockWait, the longest that a
-	// deadlocked batch goes on.
-	batchTimeout = 50 * time.Second
+	// batchTimeout bounds one transaction of a batch with its repetitions: two waits for a lock (lockWait) and some room.
+	batchTimeout = 25 * time.Second
 	// lookTries bounds how often a batch is looked at again because a duplicate appeared after the look: each time
 	// another writer has just written the same rows, and has then written them all.
 	lookTries = 4

@@ -14,11 +14,17 @@ import (
 	"github.com/firstcome/firstcome/core/ledger"
 )
 
-// bench is one database with what the tests need of it. Tests share it and keep apart by their ids and topics.
-type bench struct {
-	book *ledger.Book
-	dsn  string
-	open func(t *testing.T) *ledger.Book
+// desk is one database with what the tests need of it. Tests share it and keep apart by their ids and topics.
+type desk struct {
+	book  *ledger.Book
+	fresh func(t *testing.T) string // the DSN of a new, empty database of the same kind
+	file  bool                      // SQLite
+}
+
+// own is a desk with a database of its own, for tests that look at all of it.
+func (b desk) own(t *testing.T) desk {
+	t.Helper()
+	return desk{book: open(t, b.fresh(t), true), fresh: b.fresh, file: b.file}
 }
 
 // newID is an id that no other test has.
@@ -28,14 +34,14 @@ func ptr[T any](v T) *T { return &v }
 
 var dayOne = time.Date(2026, 11, 20, 12, 0, 0, 123000, time.UTC)
 
-func (b bench) vendor(t *testing.T) int64 {
+func (b desk) vendor(t *testing.T) int64 {
 	t.Helper()
 	id := newID()
 	require.NoError(t, b.book.CreateVendor(t.Context(), id, fmt.Sprintf("vendor %d", id)))
 	return id
 }
 
-func (b bench) event(t *testing.T) int64 {
+func (b desk) event(t *testing.T) int64 {
 	t.Helper()
 	id := newID()
 	require.NoError(t, b.book.CreateEvent(t.Context(), coupon.Event{
@@ -66,14 +72,14 @@ func named(name string) func(*coupon.Coupon) { return func(c *coupon.Coupon) { c
 func withID(id int64) func(*coupon.Coupon)   { return func(c *coupon.Coupon) { c.ID = id } }
 func validFor(days int) func(*coupon.Coupon) { return func(c *coupon.Coupon) { c.ValidForDays = days } }
 func freeUse() func(*coupon.Coupon)          { return func(c *coupon.Coupon) { c.Kind = coupon.FirstComeUse } }
-func (b bench) publish(t *testing.T, with ...func(*coupon.Coupon)) coupon.Coupon {
+func (b desk) publish(t *testing.T, with ...func(*coupon.Coupon)) coupon.Coupon {
 	t.Helper()
 	c := draft(b.vendor(t), with...)
 	b.create(t, c)
 	return c
 }
 
-func (b bench) create(t *testing.T, coupons ...coupon.Coupon) []coupon.Created {
+func (b desk) create(t *testing.T, coupons ...coupon.Coupon) []coupon.Created {
 	t.Helper()
 	created := b.book.CreateCoupons(t.Context(), coupons)
 	for _, answer := range created {
@@ -83,13 +89,13 @@ func (b bench) create(t *testing.T, coupons ...coupon.Coupon) []coupon.Created {
 }
 
 // writer is a writer of a topic of its own.
-func (b bench) writer(t *testing.T) (*ledger.Writer, string) {
+func (b desk) writer(t *testing.T) (*ledger.Writer, string) {
 	t.Helper()
 	topic := fmt.Sprintf("test.%d", newID())
 	return b.writerOf(topic), topic
 }
 
-func (b bench) writerOf(topic string) *ledger.Writer {
+func (b desk) writerOf(topic string) *ledger.Writer {
 	return ledger.NewWriter(b.book, ledger.WriterOptions{
 		Topic: topic, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
@@ -125,28 +131,28 @@ func records(from int64, places ...coupon.Place) []ledger.Record {
 	return out
 }
 
-func (b bench) count(t *testing.T, query string, args ...any) int64 {
+func (b desk) count(t *testing.T, query string, args ...any) int64 {
 	t.Helper()
 	var n int64
 	require.NoError(t, b.book.SQL().QueryRowContext(t.Context(), query, args...).Scan(&n), query)
 	return n
 }
 
-func (b bench) exec(t *testing.T, query string, args ...any) {
+func (b desk) exec(t *testing.T, query string, args ...any) {
 	t.Helper()
 	_, err := b.book.SQL().ExecContext(t.Context(), query, args...)
 	require.NoError(t, err, query)
 }
 
 // requireRows asserts the rows of a coupon and that its counter says the same.
-func (b bench) requireRows(t *testing.T, c coupon.Coupon, want int64) {
+func (b desk) requireRows(t *testing.T, c coupon.Coupon, want int64) {
 	t.Helper()
 	require.Equal(t, want, b.count(t, "SELECT COUNT(*) FROM issues WHERE coupon_id = ?", c.ID), "rows")
 	require.Equal(t, want, b.count(t, "SELECT issued_count FROM coupons WHERE id = ?", c.ID), "issued_count")
 }
 
 // failed lists the failed events of a topic as "offset reason".
-func (b bench) failed(t *testing.T, topic string) []string {
+func (b desk) failed(t *testing.T, topic string) []string {
 	t.Helper()
 	rows, err := b.book.SQL().QueryContext(t.Context(),
 		"SELECT offset_no, reason FROM failed_events WHERE topic = ? ORDER BY partition_no, offset_no", topic)

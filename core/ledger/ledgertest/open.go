@@ -93,5 +93,9 @@ func open(t testing.TB, dsn string, migrate bool) *ledger.Book {
 	return book
 }
 
-// patience is how long a test waits for something that happens within milliseconds on an idle machine.
-const patience = 20 * time.Second
+// patience is how long a test waits for something that happens within milliseconds on an idle machine; tick is how often
+// it looks.
+const (
+	patience = 20 * time.Second
+	tick     = 10 * time.Millisecond
+)
