@@ -34,13 +34,25 @@ func (c *claims) GetSubject() (string, error) { return c.Subject, nil }
 // GetAudience is always empty: a key is configured for this product alone.
 func (c *claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }
 
+// hs256 is the algorithm of the shared secret; hs256Header is the header that nearly all its tokens have, which is
+// {"alg":"HS256","typ":"JWT"}.
+const (
+	hs256       = "HS256"
+	hs256Header = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+)
+
+func decodeSegment(s string) ([]byte, error) { return base64.RawURLEncoding.Strict().DecodeString(s) }
+
 // algorithmOf reads the alg of a token's header without believing anything else of it.
 func algorithmOf(token string) (string, error) {
 	encoded, rest, found := strings.Cut(token, ".")
 	if !found || strings.Count(rest, ".") != 1 {
 		return "", refused("token: is not a JWT")
 	}
-	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	if encoded == hs256Header {
+		return hs256, nil
+	}
+	header, err := decodeSegment(encoded)
 	if err != nil {
 		return "", refused("token: is not a JWT")
 	}

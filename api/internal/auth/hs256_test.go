@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,12 +27,10 @@ func clock() time.Time { return now }
 // good are the claims of a token that is believed; rows change one.
 func good(change ...any) jwt.MapClaims {
 	c := jwt.MapClaims{"sub": "u-81", "exp": now.Add(time.Hour).Unix(), "roles": []string{"user"}}
-	for i := 0; i < len(change); i += 2 {
-		name, _ := change[i].(string)
-		if change[i+1] == nil {
+	for pair := range slices.Chunk(change, 2) {
+		name, _ := pair[0].(string)
+		if c[name] = pair[1]; c[name] == nil {
 			delete(c, name)
-		} else {
-			c[name] = change[i+1]
 		}
 	}
 	return c
@@ -40,15 +39,15 @@ func good(change ...any) jwt.MapClaims {
 func signed(t testing.TB, method jwt.SigningMethod, key any, claims jwt.MapClaims, header ...string) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, claims)
-	for i := 0; i < len(header); i += 2 {
-		token.Header[header[i]] = header[i+1]
+	for pair := range slices.Chunk(header, 2) {
+		token.Header[pair[0]] = pair[1]
 	}
 	s, err := token.SignedString(key)
 	require.NoError(t, err)
 	return s
 }
 
-func hs256(t testing.TB, claims jwt.MapClaims) string {
+func ours(t testing.TB, claims jwt.MapClaims) string {
 	t.Helper()
 	return signed(t, jwt.SigningMethodHS256, []byte(secret), claims)
 }
@@ -79,7 +78,7 @@ func TestAValidTokenNamesItsUserAndRole(t *testing.T) {
 		"other claims":    {good("iat", now.Add(time.Hour).Unix(), "aud", 5, "iss", []int{1}), User{ID: "u-81"}},
 		"within leeway":   {good("exp", now.Unix()), User{ID: "u-81"}},
 	} {
-		got, err := v.Verify(t.Context(), hs256(t, row.claims))
+		got, err := v.Verify(t.Context(), ours(t, row.claims))
 		require.NoError(t, err, name)
 		assert.Equal(t, row.want, got, name)
 	}
@@ -88,27 +87,27 @@ func TestAValidTokenNamesItsUserAndRole(t *testing.T) {
 func TestATokenThatIsNotValidIsRefusedByTheNameOfWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t)
-	valid := hs256(t, good())
+	valid := ours(t, good())
 	parts := strings.Split(valid, ".")
 	claimsJSON, err := json.Marshal(good())
 	require.NoError(t, err)
 	body := segment(string(claimsJSON))
 	for name, row := range map[string]struct{ token, names string }{
-		"expired":           {hs256(t, good("exp", now.Add(-2*time.Second).Unix())), "exp"},
-		"expired long ago":  {hs256(t, good("exp", 0)), "exp"},
-		"without exp":       {hs256(t, good("exp", nil)), "exp"},
-		"exp as text":       {hs256(t, good("exp", "tomorrow")), "token"},
-		"exp beyond time":   {hs256(t, good("exp", 1e300)), "exp"},
-		"not yet valid":     {hs256(t, good("nbf", now.Add(time.Minute).Unix())), "nbf"},
-		"without sub":       {hs256(t, good("sub", nil)), "sub"},
-		"empty sub":         {hs256(t, good("sub", "")), "sub"},
-		"long sub":          {hs256(t, good("sub", strings.Repeat("a", 65))), "sub"},
-		"sub with a blank":  {hs256(t, good("sub", "u 81")), "sub"},
-		"sub with a slash":  {hs256(t, good("sub", "u/81")), "sub"},
-		"sub with newline":  {hs256(t, good("sub", "u-81\n")), "sub"},
-		"sub with Hangul":   {hs256(t, good("sub", "사용자")), "sub"},
-		"sub as number":     {hs256(t, good("sub", 81)), "token"},
-		"roles as text":     {hs256(t, good("roles", "admin")), "token"},
+		"expired":           {ours(t, good("exp", now.Add(-2*time.Second).Unix())), "exp"},
+		"expired long ago":  {ours(t, good("exp", 0)), "exp"},
+		"without exp":       {ours(t, good("exp", nil)), "exp"},
+		"exp as text":       {ours(t, good("exp", "tomorrow")), "token"},
+		"exp beyond time":   {ours(t, good("exp", 1e300)), "exp"},
+		"not yet valid":     {ours(t, good("nbf", now.Add(time.Minute).Unix())), "nbf"},
+		"without sub":       {ours(t, good("sub", nil)), "sub"},
+		"empty sub":         {ours(t, good("sub", "")), "sub"},
+		"long sub":          {ours(t, good("sub", strings.Repeat("a", 65))), "sub"},
+		"sub with a blank":  {ours(t, good("sub", "u 81")), "sub"},
+		"sub with a slash":  {ours(t, good("sub", "u/81")), "sub"},
+		"sub with newline":  {ours(t, good("sub", "u-81\n")), "sub"},
+		"sub with Hangul":   {ours(t, good("sub", "사용자")), "sub"},
+		"sub as number":     {ours(t, good("sub", 81)), "token"},
+		"roles as text":     {ours(t, good("roles", "admin")), "token"},
 		"of another key":    {signed(t, jwt.SigningMethodHS256, []byte(strings.Repeat("k", 32)), good()), "signature"},
 		"unsigned":          {signed(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good()), "alg"},
 		"alg None":          {segment(`{"alg":"None"}`) + "." + body + ".", "alg"},
@@ -120,7 +119,7 @@ func TestATokenThatIsNotValidIsRefusedByTheNameOfWhatIsWrong(t *testing.T) {
 		"no signature":      {parts[0] + "." + parts[1] + ".", "signature"},
 		"two parts":         {parts[0] + "." + parts[1], "token"},
 		"four parts":        {valid + "." + parts[2], "token"},
-		"changed claims":    {parts[0] + "." + body[:len(body)-2] + "xx." + parts[2], "token"},
+		"changed claims":    {parts[0] + "." + body[:len(body)-2] + "xx." + parts[2], "signature"},
 		"signature changed": {valid[:len(valid)-4] + "AAAA", "signature"},
 		"padded":            {valid + "=", "token"},
 		"empty":             {"", "token"},
@@ -141,7 +140,7 @@ func TestARememberedTokenEndsWithItsExp(t *testing.T) {
 	at := now
 	v, err := New(Options{Secret: []byte(secret), Now: func() time.Time { return at }})
 	require.NoError(t, err)
-	token := hs256(t, good("exp", now.Add(time.Minute).Unix(), "nbf", now.Unix()))
+	token := ours(t, good("exp", now.Add(time.Minute).Unix(), "nbf", now.Unix()))
 	for _, elapsed := range []time.Duration{0, 0, 30 * time.Second, time.Minute} {
 		at = now.Add(elapsed)
 		_, err = v.Verify(t.Context(), token)
@@ -158,7 +157,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t)
 	for n := range 100 {
-		_, err := v.Verify(t.Context(), hs256(t, good("exp", now.Unix()-10, "jti", n)))
+		_, err := v.Verify(t.Context(), ours(t, good("exp", now.Unix()-10, "jti", n)))
 		require.Error(t, err)
 	}
 	assert.Zero(t, v.remembered.Len(), "a token that is refused is not remembered")
@@ -175,7 +174,7 @@ func TestNoAuthenticationConfiguredSaysWhichKeys(t *testing.T) {
 
 // FuzzToken: whatever is sent, nobody is believed who has not signed with the secret.
 func FuzzToken(f *testing.F) {
-	valid := hs256(f, good())
+	valid := ours(f, good())
 	f.Add(valid)
 	f.Add(signed(f, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good()))
 	f.Add(strings.Replace(valid, ".", "..", 1))

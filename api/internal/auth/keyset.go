@@ -57,14 +57,7 @@ func (v *Verifier) keySetClaims(ctx context.Context, token string) (*claims, err
 	default:
 		return nil, refusalOf(jwt.ErrTokenSignatureInvalid)
 	}
-	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return nil, refusalOf(jwt.ErrTokenMalformed)
-	}
-	if err := v.times.Validate(&c); err != nil {
-		return nil, refusalOf(err)
-	}
-	return &c, nil
+	return v.verified(payload)
 }
 
 // ready is nil once the set has been read; afterwards its keys are known, whatever becomes of the URL.

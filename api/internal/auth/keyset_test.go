@@ -154,7 +154,7 @@ func TestAPublicKeyIsNoSharedSecret(t *testing.T) {
 	both, _ := newKeyVerifier(t, i, secret)
 	_, err = both.Verify(t.Context(), forged)
 	require.ErrorContains(t, err, "signature: ")
-	_, err = both.Verify(t.Context(), hs256(t, good()))
+	_, err = both.Verify(t.Context(), ours(t, good()))
 	require.NoError(t, err)
 	for _, method := range []jwt.SigningMethod{jwt.SigningMethodPS256, jwt.SigningMethodRS512} {
 		_, err = both.Verify(t.Context(), signed(t, method, i.rsa, good(), "kid", "rsa1"))

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,8 +17,8 @@ func goodCoupon(change ...string) string {
 		"name": `"coffee"`, "vendor_id": `900`,
 		"opens_at": `"2026-11-20T12:00:00Z"`, "closes_at": `"2026-11-21T12:00:00Z"`,
 	}
-	for i := 0; i < len(change); i += 2 {
-		fields[change[i]] = change[i+1]
+	for pair := range slices.Chunk(change, 2) {
+		fields[pair[0]] = pair[1]
 	}
 	var parts []string
 	for name, value := range fields {

@@ -96,6 +96,7 @@ type Deps struct {
 	OnUnsound func(coupon.UnsoundError) // asks for a rebuild; must not block
 	Document  []byte                    // openapi.yaml
 	UserRate  float64                   // claims a second of one user; 0: without limit
+	Deadline  time.Duration             // for all but claims, which the desk bounds: answered by then, or unknown
 
 	Now        func() time.Time // the host's clock, for answers without a gate's word
 	Log        *slog.Logger

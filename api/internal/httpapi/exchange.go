@@ -26,7 +26,7 @@ type exchange struct {
 const maxKeptBuffer = 4 << 10
 
 func exchangeOf(c *gin.Context) *exchange {
-	return c.Writer.(*exchange) //nolint:errcheck // edge comes before everything else
+	return c.Writer.(*exchange) // edge comes before everything else
 }
 
 type exchangePool struct{ pool sync.Pool }
@@ -36,7 +36,7 @@ func newExchangePool() *exchangePool {
 }
 
 func (p *exchangePool) get(w gin.ResponseWriter, requestID string) *exchange {
-	x := p.pool.Get().(*exchange) //nolint:errcheck // the pool holds nothing else
+	x := p.pool.Get().(*exchange) // the pool holds nothing else
 	x.ResponseWriter, x.requestID = w, requestID
 	return x
 }
@@ -72,7 +72,7 @@ func requestID(given string) string {
 // newRequestID makes 16 hexadecimal digits; it only has to be different, not secret.
 func newRequestID() string {
 	const alwaysSixteen = 1 << 63
-	return strconv.FormatUint(rand.Uint64()|alwaysSixteen, 16)
+	return strconv.FormatUint(rand.Uint64()|alwaysSixteen, 16) //nolint:gosec // no secret
 }
 
 // timeFormat is RFC 3339 with exactly six digits, in UTC: what all stores keep. The same instant is always written the

@@ -309,7 +309,7 @@ func newAPI(t testing.TB, change ...func(*Deps)) *api {
 		Claims: w, Gate: w, Refs: w, Coupons: w, Issues: w, Publisher: publisher{w}, Failed: w, Tokens: users{},
 		NthOf:     func(payload []byte) int { return len(payload) },
 		OnUnsound: func(e coupon.UnsoundError) { defer w.lock()(); w.unsound = append(w.unsound, e) },
-		Document:  raw, Now: func() time.Time { return hostNow },
+		Document:  raw, Deadline: time.Minute, Now: func() time.Time { return hostNow },
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	}
 	for _, c := range change {

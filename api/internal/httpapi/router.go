@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ func newHandler(deps Deps) (*handler, error) {
 	engine.Use(newEdge(s.answers, deps).middleware)
 	engine.NoRoute(func(c *gin.Context) { s.answers.problem(c, problem{code: coupon.CodeNotFound}) })
 	engine.NoMethod(s.noMethod)
-	routes := engine.Group("", newGuard(s.answers, deps.Tokens, s.failed).middleware, s.strictParameters)
+	routes := engine.Group("", newGuard(s.answers, deps.Tokens, s.failed).middleware, s.strictParameters, s.bounded)
 	contract.RegisterHandlersWithOptions(routes, s, contract.GinServerOptions{
 		// strictParameters has looked at all of them before; this is for what it does not know.
 		ErrorHandler: func(c *gin.Context, err error, _ int) {
@@ -70,6 +71,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.engine.ServeHTTP(w, r)
 }
+
+// bounded gives a request an end, before the one at which its connection is cut. Claims have one of their own.
+func (s *server) bounded(c *gin.Context) {
+	if c.FullPath() == claimRoute {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), s.Deadline)
+	defer cancel()
+	c.Request = c.Request.WithContext(ctx)
+	c.Next()
+}
+
+// claimRoute is the hot path's.
+const claimRoute = "/v1/coupons/:id/issues"
 
 // noMethod answers for a path that is there with other methods; gin has put those into Allow.
 func (s *server) noMethod(c *gin.Context) {
