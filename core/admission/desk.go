@@ -31,9 +31,9 @@ const (
 	// groupMax is how many claims, or confirmations, go to the gate together: four script calls of a coupon that
 	// everybody wants, about 0.8 ms of Redis' one thread, which other coupons' claims have to wait for at most.
 	groupMax = 4 * MaxBatch
-	// asksWaiting bounds the claims that wait for the gate: half a second of work at the 30,000 claims a second one
-	// instance manages, so that whoever is let in is answered within the answer timeout.
-	asksWaiting = 16384
+	// DefaultQueue bounds the claims that wait for the gate: 0.4 s of work at 20,000 claims a second, so that whoever is
+	// let in is answered within the answer timeout.
+	DefaultQueue = 8192
 	// journeysMax bounds the places between gate, journal and gate, late ones included. At 20,000 new places a second
 	// it carries a journal that takes 400 ms; a journey costs about 8 KiB, all of them 64 MiB.
 	journeysMax = 8192
@@ -53,7 +53,7 @@ type Refs interface {
 	Refresh(ctx context.Context, couponID int64) (coupon.Ref, error)
 }
 
-// DeskDeps is what a desk works with. All fields are needed, except AnswerTimeout.
+// DeskDeps is what a desk works with. The fields up to Registerer are needed.
 type DeskDeps struct {
 	Gate          Gate
 	Journal       Journal
@@ -62,6 +62,8 @@ type DeskDeps struct {
 	Log           *slog.Logger
 	Registerer    prometheus.Registerer
 	AnswerTimeout time.Duration // of a claim and of one call to the gate; 0 is DefaultAnswerTimeout
+	Queue         int           // claims that may wait for the next call to the gate; 0 is DefaultQueue
+	Batch         int           // users of one coupon that one script call decides, at most MaxBatch; 0 is MaxBatch
 }
 
 // Outcome is the answer to a claim.
@@ -100,12 +102,18 @@ func NewDesk(deps DeskDeps) *Desk {
 	if deps.AnswerTimeout <= 0 {
 		deps.AnswerTimeout = DefaultAnswerTimeout
 	}
+	if deps.Queue <= 0 {
+		deps.Queue = DefaultQueue
+	}
+	if deps.Batch <= 0 || deps.Batch > MaxBatch {
+		deps.Batch = MaxBatch
+	}
 	d := &Desk{deps: deps, metrics: newDeskMetrics(deps.Registerer), late: occasional{log: deps.Log}}
 	d.life, d.end = context.WithCancel(context.Background())
 	d.answerBy = deadlines{base: d.life, length: deps.AnswerTimeout}
 	d.lateBy = deadlines{base: d.life, length: lateTimeout}
 	d.spare.New = func() any { return &journey{done: make(chan error, 1)} }
-	d.asks = batching.New(d.admit, batching.Options{Max: groupMax, Queue: asksWaiting, Timeout: deps.AnswerTimeout})
+	d.asks = batching.New(d.admit, batching.Options{Max: groupMax, Queue: deps.Queue, Timeout: deps.AnswerTimeout})
 	d.confirms = batching.New(d.confirmAll, batching.Options{Max: groupMax, Queue: journeysMax, Timeout: deps.AnswerTimeout})
 	return d
 }
@@ -181,7 +189,7 @@ func (d *Desk) claim(v visit, couponID int64, userID, key string, replay bool) (
 	}
 	said, ref, err := d.ask(v, ref, Ask{UserID: userID, Key: key})
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, notTheCallers(err)
 	}
 	out := Outcome{Decision: said.Decision, Now: said.now, OpensAt: said.opensAt}
 	if !said.Verdict.Place() {
@@ -194,7 +202,7 @@ func (d *Desk) claim(v visit, couponID int64, userID, key string, replay bool) (
 	if out.Again && !replay {
 		return out, nil // rule 6
 	}
-	return out, d.promise(v, ref, out.Place) // rule 7
+	return out, notTheCallers(d.promise(v, ref, out.Place)) // rule 7
 }
 
 // ask asks the gate, once more with fresh siblings when that is what the gate misses: a coupon that joined the event
@@ -255,6 +263,23 @@ func missesCoupons(err error) bool {
 	}
 	var unsound *coupon.UnsoundError
 	return errors.As(err, &unsound) && unsound.Why == coupon.WhyCoupons
+}
+
+// notTheCallers makes sure that what gate or journal found malformed is not taken for a mistake of the caller, who would
+// be told that nothing was decided.
+func notTheCallers(err error) error {
+	if malformed(err) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+func malformed(err error) bool {
+	if err == nil {
+		return false
+	}
+	var field *coupon.FieldError
+	return errors.As(err, &field)
 }
 
 // refused turns a batcher's own refusal into the desk's.

@@ -28,9 +28,9 @@ type confirmation struct {
 	place coupon.Place
 }
 
-// admit asks the gate for a group of claims: one script call a coupon and MaxBatch users, all of them one pipeline.
+// admit asks the gate for a group of claims: one script call a coupon and Batch users, all of them one pipeline.
 func (d *Desk) admit(ctx context.Context, qs []question) []batching.Result[word] {
-	order, spans := arrange(qs, func(q *question) *coupon.Ref { return &q.ref })
+	order, spans := arrange(qs, d.deps.Batch, func(q *question) *coupon.Ref { return &q.ref })
 	asks := make([]Ask, len(qs))
 	for at, i := range order {
 		asks[at] = qs[i].ask
@@ -68,7 +68,7 @@ func (d *Desk) admit(ctx context.Context, qs []question) []batching.Result[word]
 
 // confirmAll asks the gate whether a group of places still stands.
 func (d *Desk) confirmAll(ctx context.Context, qs []confirmation) []batching.Result[bool] {
-	order, spans := arrange(qs, func(q *confirmation) *coupon.Ref { return &q.ref })
+	order, spans := arrange(qs, d.deps.Batch, func(q *confirmation) *coupon.Ref { return &q.ref })
 	places := make([]coupon.Place, len(qs))
 	for at, i := range order {
 		places[at] = qs[i].place
@@ -100,18 +100,18 @@ func (d *Desk) confirmAll(ctx context.Context, qs []confirmation) []batching.Res
 	return results
 }
 
-// span is a stretch of a group that goes into one call: one coupon, at most MaxBatch questions.
+// span is a stretch of a group that goes into one call: one coupon, at most a batch of questions.
 type span struct {
 	ref      coupon.Ref
 	from, to int
 }
 
-// arrange puts the questions of one coupon side by side, in order of arrival, and cuts them into spans. order[at] is the
-// question at that position of the arrangement. Of refs that differ the one with the most siblings is taken: siblings
+// arrange puts the questions of one coupon side by side, in order of arrival, and cuts them into spans of at most
+// batch. order[at] is the question at that position of the arrangement. Of refs that differ the one with the most siblings is taken: siblings
 // only grow, so the others are older looks at the same coupon.
-func arrange[Q any](qs []Q, refOf func(*Q) *coupon.Ref) (order []int, spans []span) {
+func arrange[Q any](qs []Q, batch int, refOf func(*Q) *coupon.Ref) (order []int, spans []span) {
 	order = make([]int, len(qs))
-	spans = make([]span, 0, 1+len(qs)/MaxBatch)
+	spans = make([]span, 0, 1+len(qs)/batch)
 	first := refOf(&qs[0]).CouponID
 	alone := true
 	for i := range qs {
@@ -119,7 +119,7 @@ func arrange[Q any](qs []Q, refOf func(*Q) *coupon.Ref) (order []int, spans []sp
 		alone = alone && refOf(&qs[i]).CouponID == first
 	}
 	if alone {
-		return order, cut(spans, newest(qs, order, refOf), 0, len(qs))
+		return order, cut(spans, newest(qs, order, refOf), 0, len(qs), batch)
 	}
 
 	index := make(map[int64]int, len(qs)) // coupon -> its place in counts
@@ -146,7 +146,7 @@ func arrange[Q any](qs []Q, refOf func(*Q) *coupon.Ref) (order []int, spans []sp
 	}
 	for g, count := range counts { // next[g] is where the coupon's questions end now
 		from, to := next[g]-count, next[g]
-		spans = cut(spans, newest(qs, order[from:to], refOf), from, to)
+		spans = cut(spans, newest(qs, order[from:to], refOf), from, to, batch)
 	}
 	return order, spans
 }
@@ -161,9 +161,9 @@ func newest[Q any](qs []Q, of []int, refOf func(*Q) *coupon.Ref) coupon.Ref {
 	return *best
 }
 
-func cut(spans []span, ref coupon.Ref, from, to int) []span {
-	for ; from < to; from += MaxBatch {
-		spans = append(spans, span{ref: ref, from: from, to: min(from+MaxBatch, to)})
+func cut(spans []span, ref coupon.Ref, from, to, batch int) []span {
+	for ; from < to; from += batch {
+		spans = append(spans, span{ref: ref, from: from, to: min(from+batch, to)})
 	}
 	return spans
 }

@@ -42,6 +42,19 @@ func TestAJournalThatFailsIsUnknownAndThePlaceIsKept(t *testing.T) {
 	require.Zero(t, s.view(7).Pending)
 }
 
+func TestWhatTheJournalFindsMalformedIsNotTheCallersMistake(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	defer s.close()
+	s.publish(sale(7, 1))
+	s.journal.set(func(j *journal) { j.malformed = func(coupon.Place) bool { return true } })
+	_, err := s.desk.Claim(t.Context(), 7, "alice", "")
+	require.ErrorContains(t, err, "accepted_at: is not a time")
+	var field *coupon.FieldError
+	require.NotErrorAs(t, err, &field, "it would be answered as a refusal, and alice has a place")
+	require.EqualValues(t, 1, s.view(7).Pending)
+}
+
 func TestALostAcknowledgementIsUnknownAndTheRetryGetsTheSamePlace(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -76,13 +76,12 @@ func (m *deskMetrics) count(out Outcome, err error) {
 }
 
 func (m *deskMetrics) countError(err error) {
-	var field *coupon.FieldError
 	switch {
 	case errors.Is(err, ErrBusy):
 		m.busy.Inc()
 	case errors.Is(err, coupon.ErrUnsound):
 		m.unsound.Inc()
-	case errors.Is(err, coupon.ErrNotFound) || errors.As(err, &field):
+	case errors.Is(err, coupon.ErrNotFound) || malformed(err):
 		m.invalid.Inc()
 	default:
 		m.unknown.Inc()

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -256,6 +259,41 @@ func TestClaimsAreAskedInOrderOfArrivalSideBySidePerCoupon(t *testing.T) {
 					require.Greater(t, ask.UserID, last[call.Ref.CouponID])
 					last[call.Ref.CouponID] = ask.UserID
 				}
+			}
+		})
+	})
+}
+
+func TestABatchIsAsLargeAsConfigured(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t)
+		s.close()
+		hold := make(chan struct{})
+		s.gate.set(func(g *tap) { g.beforeAdmit = func() { <-hold } })
+		s.desk = admission.NewDesk(admission.DeskDeps{
+			Gate: s.gate, Journal: s.journal, Refs: s.book, OnUnsound: s.onUnsound, Log: slog.New(slog.DiscardHandler),
+			Registerer: prometheus.NewRegistry(), Queue: 5, Batch: 2,
+		})
+		defer s.close()
+		s.publish(sale(7, 0))
+		var busy atomic.Int64
+		var all sync.WaitGroup
+		for i := range 7 {
+			all.Go(func() {
+				if _, err := s.desk.Claim(t.Context(), 7, fmt.Sprint("u", i), ""); errors.Is(err, admission.ErrBusy) {
+					busy.Add(1)
+				}
+			})
+			synctest.Wait()
+		}
+		close(hold)
+		all.Wait()
+		require.EqualValues(t, 1, busy.Load(), "one in flight and five waiting")
+		s.gate.set(func(g *tap) {
+			require.Len(t, g.groups[1], 3)
+			for _, call := range g.groups[1] {
+				require.LessOrEqual(t, len(call.Asks), 2)
 			}
 		})
 	})

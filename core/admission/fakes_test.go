@@ -25,14 +25,15 @@ var errKafkaDown = errors.New("kafka is down")
 
 // journal keeps records in memory. It can fail, lose acknowledgements and fall asleep.
 type journal struct {
-	mu      sync.Mutex
-	records []coupon.Place
-	fails   bool                             // nothing is kept, an error
-	loses   func(n int, p coupon.Place) bool // the append of that number, from 0, is kept and yet an error
-	appends int
-	asleep  chan struct{} // not nil: appends wait until it is closed, or their context ends
-	took    time.Duration // what a good append takes
-	values  []any         // what the context of each append carried under traceKey
+	mu        sync.Mutex
+	records   []coupon.Place
+	fails     bool                             // nothing is kept, an error
+	loses     func(n int, p coupon.Place) bool // the append of that number, from 0, is kept and yet an error
+	appends   int
+	malformed func(coupon.Place) bool // refuses to encode it
+	asleep    chan struct{}           // not nil: appends wait until it is closed, or their context ends
+	took      time.Duration           // what a good append takes
+	values    []any                   // what the context of each append carried under traceKey
 }
 
 type traceKey struct{}
@@ -61,6 +62,9 @@ func (j *journal) Append(ctx context.Context, p coupon.Place) error {
 	j.appends++
 	if j.fails {
 		return errKafkaDown
+	}
+	if j.malformed != nil && j.malformed(p) {
+		return &coupon.FieldError{Field: "accepted_at", Detail: "is not a time"}
 	}
 	j.records = append(j.records, p)
 	j.values = append(j.values, ctx.Value(traceKey{}))

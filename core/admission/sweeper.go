@@ -239,7 +239,8 @@ func (s *Sweeper) settle(ctx context.Context, ref coupon.Ref, places []coupon.Pl
 }
 
 // append journals all places at once and returns those acknowledged. An error is one of those that the others met; the
-// journal is left alone for a while then, and also when it was slow.
+// journal is left alone for a while then, and also when it was slow. A place that the journal finds malformed says nothing
+// about the journal.
 func (s *Sweeper) append(ctx context.Context, ref coupon.Ref, places []coupon.Place) ([]coupon.Place, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepJournalTimeout)
 	defer cancel()
@@ -253,14 +254,16 @@ func (s *Sweeper) append(ctx context.Context, ref coupon.Ref, places []coupon.Pl
 	all.Wait()
 	acknowledged := make([]coupon.Place, 0, len(places))
 	var failure error
+	trouble := time.Since(began) > journalSlow
 	for i, err := range errs {
 		if err != nil {
 			failure = err
+			trouble = trouble || !malformed(err)
 			continue
 		}
 		acknowledged = append(acknowledged, places[i])
 	}
-	if failure != nil || time.Since(began) > journalSlow {
+	if trouble {
 		s.journalAgain = time.Now().Add(s.journal.NextBackOff())
 	} else {
 		s.journal.Reset()

@@ -186,6 +186,27 @@ func TestTheSweeperSurvivesAJournalThatFailsAndLeavesItAlone(t *testing.T) {
 	})
 }
 
+func TestAPlaceThatTheJournalFindsMalformedDoesNotHoldUpTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t)
+		defer s.close()
+		for id := int64(7); id < 17; id++ {
+			s.publish(sale(id, 0))
+			s.orphans(id, 1)
+		}
+		s.journal.set(func(j *journal) { j.malformed = func(p coupon.Place) bool { return p.CouponID == 7 } })
+		elapse(admission.DefaultSweepAge)
+		sweeper, _ := s.sweeper("one")
+		defer s.run(sweeper)()
+		synctest.Wait() // in one pass
+		for id := int64(8); id < 17; id++ {
+			require.Zero(t, s.view(id).Pending)
+		}
+		require.EqualValues(t, 1, s.view(7).Pending)
+	})
+}
+
 func TestTheSweeperSurvivesAJournalThatSleeps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
