@@ -216,13 +216,9 @@ func good(n int64) []byte {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// writesAndDies writes and never comes back to tell, like a process that is killed at that moment.
-type writesAndDies struct{ *book }
+// deadAfterwards writes and is then never heard of again, as far as its caller can tell.
+type deadAfterwards struct{ *book }
 
-func (w *writesAndDies) Write(ctx context.Context, partition int32, batch []ledger.Record) error {
-	if err := w.book.Write(ctx, partition, batch); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return ctx.Err()
+func (d *deadAfterwards) Write(ctx context.Context, partition int32, batch []ledger.Record) error {
+	return errors.Join(d.book.Write(ctx, partition, batch), errDown)
 }

@@ -103,7 +103,7 @@ func TestWhatWasWrittenAndNotMarkedComesAgain(t *testing.T) {
 		t.Helper()
 		cfg := made(t, brokers, 1)
 		produce(t, cfg, 0, goods(10)...)
-		dies := &writesAndDies{book: newBook()}
+		dies := &deadAfterwards{book: newBook()}
 		m := run(t, cfg, dies)
 		eventually(t, "some are written", func() bool { return dies.count() > 0 })
 		m.stop()
@@ -229,5 +229,28 @@ func TestALogThatWasCutAboveTheOffsetsStopsTheMember(t *testing.T) {
 			return err != nil && bytes.Contains([]byte(err.Error()), []byte("below the start of the log"))
 		})
 		assert.Zero(t, b.count())
+	})
+}
+
+// Whatever lies on the topic, a partition holds two batches, what was on its way when the pause came, and no more.
+func TestMemoryIsBoundedWhileTheBookIsDown(t *testing.T) {
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		cfg := made(t, brokers, 1)
+		const many, great = 120, 200_000
+		produce(t, cfg, 0, slices.Repeat([][]byte{bytes.Repeat([]byte("x"), great)}, many)...)
+		b := newBook()
+		b.set(errDown)
+		m := run(t, cfg, b)
+		read := func() int { return int(counted(t, m.metrics.records.WithLabelValues("broken"))) }
+		eventually(t, "it holds what it may", func() bool { return read()*great >= 2<<20 && b.attempts() > 2 })
+		most := 2<<20 + 2*max(fetchBytes, 1<<20) + channelRecords*great
+		before := read()
+		<-time.After(4 * fetchWait) // enough for two more exchanges, if there were any
+		assert.Equal(t, before, read(), "nothing is fetched any more")
+		assert.Less(t, before*great, most)
+		b.set(nil)
+		eventually(t, "all is written", func() bool { return b.count() == many })
+		assert.Equal(t, upTo(many), b.offsets(0))
 	})
 }
