@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firstcome/firstcome/api/internal/auth"
+	"github.com/firstcome/firstcome/api/internal/backlog"
 	"github.com/firstcome/firstcome/api/internal/httpapi"
 	"github.com/firstcome/firstcome/core/admission"
 	"github.com/firstcome/firstcome/core/admission/redisgate"
@@ -101,7 +102,7 @@ func (s *stages) build(g *lifecycle.Group) {
 
 	s.desk = admission.NewDesk(admission.DeskDeps{
 		Gate: s.gate, Journal: s.journal, Refs: s.refs, OnUnsound: s.unsound, Log: s.opts.Log, Registerer: s.opts.Registry,
-		AnswerTimeout: s.cfg.Admission.AnswerTimeout,
+		AnswerTimeout: s.cfg.Admission.AnswerTimeout, Queue: s.cfg.Admission.Queue, Batch: s.cfg.Admission.Batch,
 	})
 	g.OnStop("desk", s.desk.Close)
 
@@ -115,6 +116,10 @@ func (s *stages) build(g *lifecycle.Group) {
 		Owner: s.owner, Every: s.cfg.Sweeper.Every, Age: s.cfg.Sweeper.Age, Batch: s.cfg.Sweeper.Batch,
 	})
 	g.Go("sweeper", sweeper.Run)
+	counter := backlog.New(backlog.Deps{
+		Gates: s.gate, Live: s.refs, Ledger: s.book, Owner: s.owner, Log: s.opts.Log, Registerer: s.opts.Registry,
+	})
+	g.Go("backlog", counter.Run)
 }
 
 // unsound has a gate looked at and rebuilt.
