@@ -183,8 +183,8 @@ func TestANewKeyCountsAndNobodyMakesUsReadTheSetAllTheTime(t *testing.T) {
 	i.newKeys(t)
 	i.set(func(i *issuer) { i.kid = "2" })
 	c.advance(keySetMemory)
-	_, err = v.Verify(t.Context(), signed(t, jwt.SigningMethodES256, i.ec, good(), "kid", "ec2"))
-	require.NoError(t, err)
+	token := signed(t, jwt.SigningMethodES256, i.ec, good(), "kid", "ec2")
+	require.Eventually(t, func() bool { _, err = v.Verify(t.Context(), token); return err == nil }, 5*time.Second, time.Millisecond)
 	assert.Equal(t, 2, i.readCount())
 }
 
@@ -213,13 +213,13 @@ func TestAKeySetThatCannotBeReadLeavesItUnknown(t *testing.T) {
 		i.set(func(i *issuer) { i.status, i.body = http.StatusOK, "" })
 		c.advance(keySetMemory)
 		require.NoError(t, v.Ready(t.Context()))
-		_, err := v.Verify(t.Context(), token)
-		require.NoError(t, err, name)
+		// go-oidc hands out its last reading a moment longer, also when that failed.
+		require.Eventually(t, func() bool { _, err := v.Verify(t.Context(), token); return err == nil }, 5*time.Second, time.Millisecond, name)
 
 		// What is known stays known when the set is gone.
 		i.set(breakIt)
 		c.advance(keySetMemory)
-		_, err = v.Verify(t.Context(), signed(t, jwt.SigningMethodRS256, i.rsa, good("jti", 2), "kid", "rsa1"))
+		_, err := v.Verify(t.Context(), signed(t, jwt.SigningMethodRS256, i.rsa, good("jti", 2), "kid", "rsa1"))
 		require.NoError(t, err)
 		require.NoError(t, v.Ready(t.Context()))
 	}
