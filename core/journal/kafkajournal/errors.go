@@ -37,7 +37,7 @@ func Explain(err error, brokers []string, topic string) error {
 	case errors.As(err, &dns):
 		return fmt.Errorf("%s: a name is not known: correct kafka.brokers, or the broker's advertised.listeners (%w)", at, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("%s closed the connection: is that Kafka's own port, without TLS? (%w)", at, err)
+		return fmt.Errorf("%s closed the connection: it has just stopped, or that is not Kafka's own port, or one with TLS (%w)", at, err)
 	case errors.As(err, &network) && network.Timeout():
 		return fmt.Errorf("%s does not answer within kafka.timeout (%w)", at, err)
 	case errors.Is(err, sarama.ErrOutOfBrokers):
