@@ -23,7 +23,7 @@ func (b *Book) BeginChange(ctx context.Context, couponID int64,
 		return coupon.Change{}, err
 	}
 	var change coupon.Change
-	err = b.write(ctx, func(tx *gorm.DB) error {
+	err = b.write(ctx, func(tx *gorm.DB) (err error) {
 		// The order of locks everywhere: gates, then issues, then coupons.
 		epoch, err := gateEpoch(forShare(tx), cur.Tag())
 		if err != nil {
@@ -44,7 +44,7 @@ func (b *Book) BeginChange(ctx context.Context, couponID int64,
 		if change.Stored {
 			setTerms(set, change.To, change.Revision)
 		}
-		if err := tx.Model(&couponRow{}).Where("id = ?", couponID).UpdateColumns(set).Error; err != nil {
+		if err = tx.Model(&couponRow{}).Where("id = ?", couponID).UpdateColumns(set).Error; err != nil {
 			return err
 		}
 		now, err := b.clock(tx)
@@ -68,7 +68,7 @@ func (b *Book) ApplyChange(ctx context.Context, c coupon.Change, epochAtGate int
 	if err != nil {
 		return err
 	}
-	err = b.write(ctx, func(tx *gorm.DB) error {
+	err = b.write(ctx, func(tx *gorm.DB) (err error) {
 		epoch, err := gateEpoch(forUpdate(tx), cur.Tag())
 		if err != nil {
 			return err

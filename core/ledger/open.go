@@ -109,7 +109,7 @@ func (b *Book) openFile(ctx context.Context, readOnly bool, conns int) (*sql.DB,
 	}
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
-	if err := pool.PingContext(ctx); err != nil {
+	if err = pool.PingContext(ctx); err != nil {
 		return nil, nil, errors.Join(explain(err, b.source.path, "", ""), pool.Close())
 	}
 	db, err := gorm.Open(gormsqlite.New(gormsqlite.Config{Conn: pool}), gormConfig())
@@ -133,10 +133,10 @@ func openMySQL(ctx context.Context, dsn string, conns int) (*Book, error) {
 	b.pool.SetMaxIdleConns(conns)
 	b.pool.SetConnMaxIdleTime(idleWait)
 	var version string
-	if err := b.pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	if err = b.pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
 		return nil, errors.Join(explain(err, cfg.Addr, cfg.User, cfg.DBName), b.Close())
 	}
-	if err := checkServer(version); err != nil {
+	if err = checkServer(version); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	// RETURNING, which gorm adds on MariaDB, makes RowsAffected count duplicates.

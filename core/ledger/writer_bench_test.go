@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
@@ -124,9 +123,9 @@ func rawInsert(b *testing.B, db *sql.DB, places []coupon.Place) {
 	for _, p := range places {
 		args = append(args, p.CouponID, p.UserID, p.Nth, p.Seq, p.Epoch, "issued", p.AcceptedAt.Format(form), now)
 	}
-	tx, err := db.BeginTx(context.Background(), nil)
+	tx, err := db.BeginTx(b.Context(), nil)
 	require.NoError(b, err)
-	_, err = tx.Exec("INSERT INTO issues (coupon_id, user_id, nth, seq, epoch, status, accepted_at, issued_at) VALUES "+
+	_, err = tx.ExecContext(b.Context(), "INSERT INTO issues (coupon_id, user_id, nth, seq, epoch, status, accepted_at, issued_at) VALUES "+
 		strings.Repeat(",(?,?,?,?,?,?,?,?)", len(places))[1:], args...)
 	require.NoError(b, err)
 	require.NoError(b, tx.Commit())

@@ -22,6 +22,7 @@ var changeTests = map[string]func(*testing.T, desk){
 	"a change that is half done is found until it ends": openChanges,
 	"a window that moves may be empty for a while":      emptyWindow,
 	"a change of a coupon that is not there":            changeUnknown,
+	"a widening waits for a rebuild's next epoch":       wideningWaits,
 }
 
 // change begins a change of one term.
@@ -199,4 +200,30 @@ func changeUnknown(t *testing.T, b desk) {
 	_, err := b.book.BeginChange(t.Context(), newID(), func(cur coupon.Terms, _ int64) (coupon.Terms, error) { return cur, nil }, "r", "a")
 	require.ErrorIs(t, err, coupon.ErrNotFound)
 	require.ErrorIs(t, b.book.ApplyChange(t.Context(), coupon.Change{CouponID: newID()}, 1), coupon.ErrNotFound)
+}
+
+// The epoch that a widening notes tells which rebuilds have read it, so no rebuild may take its epoch in between.
+func wideningWaits(t *testing.T, b desk) {
+	if b.file {
+		t.Skip("SQLite has one writer at a time")
+	}
+	b = b.own(t)
+	c := b.publish(t, total(10))
+	rebuild := b.begin(t)
+	rebuild.exec(t, "UPDATE gates SET epoch = 2 WHERE tag = ?", c.Tag())
+	begun := make(chan coupon.Change, 1)
+	go func() {
+		change, err := b.book.BeginChange(t.Context(), c.ID, func(cur coupon.Terms, _ int64) (coupon.Terms, error) {
+			cur.Total = nil
+			return cur, nil
+		}, "more", "admin")
+		if err != nil {
+			t.Error(err)
+		}
+		begun <- change
+	}()
+	b.waitForLock(t, "gates")
+	require.Empty(t, begun)
+	rebuild.commit(t)
+	require.EqualValues(t, 2, (<-begun).Epoch)
 }

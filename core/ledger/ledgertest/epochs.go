@@ -10,17 +10,18 @@ import (
 )
 
 var epochTests = map[string]func(*testing.T, desk){
-	"a record behind a barrier is stale, before it good":      behindBarrier,
-	"only the record's own partition counts":                  otherPartitions,
-	"a partition that the barrier did not note counts as 0":   newPartition,
-	"every barrier above the record's epoch counts":           everyBarrier,
-	"a barrier of the record's own epoch does not count":      ownBarrier,
-	"an epoch above the gate's is a failed event":             futureEpoch,
-	"a gate that is lost makes every epoch a future one":      noGate,
-	"other gates of the batch are not hurt":                   manyGates,
-	"a barrier waits for a batch that read the gate":          barrierWaitsForBatch,
-	"a batch waits for a barrier that is being stored":        batchWaitsForBarrier,
-	"a stale record that is written again stays a failed one": staleAgain,
+	"a record behind a barrier is stale, before it good":       behindBarrier,
+	"only the record's own partition counts":                   otherPartitions,
+	"a partition that the barrier did not note counts as 0":    newPartition,
+	"every barrier above the record's epoch counts":            everyBarrier,
+	"a barrier of the record's own epoch does not count":       ownBarrier,
+	"an epoch above the gate's is a failed event":              futureEpoch,
+	"a gate that is lost makes every epoch a future one":       noGate,
+	"other gates of the batch are not hurt":                    manyGates,
+	"a barrier waits for a batch that read the gate":           barrierWaitsForBatch,
+	"a batch waits for a barrier that is being stored":         batchWaitsForBarrier,
+	"a stale record that is written again stays a failed one":  staleAgain,
+	"a stale record whose number has gone to another is stale": staleBeforeTaken,
 }
 
 // barrier goes through a rebuild's steps in the book: the next epoch, then its noted ends.
@@ -125,6 +126,19 @@ func manyGates(t *testing.T, b desk) {
 	for i, c := range coupons {
 		b.requireRows(t, c, int64(i/10))
 	}
+}
+
+// Neither is a wonder after a rebuild, and nth_taken is an alarm.
+func staleBeforeTaken(t *testing.T, b desk) {
+	event := b.event(t)
+	several, one, two := b.publish(t, perUser(2)), b.publish(t, ofEvent(event)), b.publish(t, ofEvent(event))
+	b.barrier(t, several, map[int32]int64{0: 0})
+	b.barrier(t, one, map[int32]int64{0: 0})
+	w, topic := b.writer(t)
+	require.NoError(t, w.Write(t.Context(), 0, records(0,
+		place(several, "u", 1, nth(1), key("new"), epoch(2)), place(one, "u", 1, epoch(2)))))
+	require.NoError(t, w.Write(t.Context(), 0, records(2, place(several, "u", 1, nth(1), key("old")), place(two, "u", 1))))
+	require.Equal(t, []string{"2 stale_epoch", "3 stale_epoch"}, b.failed(t, topic))
 }
 
 func staleAgain(t *testing.T, b desk) {

@@ -3,6 +3,7 @@
 package ledgertest
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
@@ -57,7 +58,7 @@ func FreshDSN(t testing.TB, dsn string) string {
 	_, err = server.ExecContext(t.Context(), "CREATE DATABASE `"+name+"`")
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := server.Exec("DROP DATABASE `" + name + "`")
+		_, err := server.ExecContext(context.Background(), "DROP DATABASE `"+name+"`")
 		require.NoError(t, err)
 		require.NoError(t, server.Close())
 	})

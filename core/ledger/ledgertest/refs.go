@@ -66,9 +66,9 @@ func refRefresh(t *testing.T, b desk) {
 	var all sync.WaitGroup
 	for range 20 { // a crowd that finds its siblings old asks once, and nobody hears of the old ones again
 		all.Go(func() {
-			now, err := refs.Refresh(t.Context(), second.ID)
-			if err != nil || len(now.Siblings) != 2 {
-				t.Errorf("refreshed to %v, %v", now, err)
+			now, refreshErr := refs.Refresh(t.Context(), second.ID)
+			if refreshErr != nil || len(now.Siblings) != 2 {
+				t.Errorf("refreshed to %v, %v", now, refreshErr)
 			}
 		})
 	}

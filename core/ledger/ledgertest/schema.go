@@ -4,7 +4,9 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firstcome/firstcome/core/ledger"
@@ -170,22 +172,42 @@ func migrateAgain(t *testing.T, b desk) {
 }
 
 func sessionSettings(t *testing.T, b desk) {
-	text := func(query string) (s string) {
-		require.NoError(t, b.book.SQL().QueryRowContext(t.Context(), query).Scan(&s))
-		return s
-	}
 	if b.file {
-		require.Equal(t, "wal", text("PRAGMA journal_mode"))
-		require.Equal(t, "2", text("PRAGMA synchronous"), "FULL")
-		require.Equal(t, "5000", text("PRAGMA busy_timeout"))
+		require.Equal(t, "wal", b.text(t, "PRAGMA journal_mode"))
+		require.Equal(t, "2", b.text(t, "PRAGMA synchronous"), "FULL")
+		require.Equal(t, "5000", b.text(t, "PRAGMA busy_timeout"))
+		require.Equal(t, "1", b.text(t, "PRAGMA foreign_keys"))
 		return
 	}
-	isolation := "SELECT @@transaction_isolation"
-	if len(text("SELECT IF(VERSION() LIKE '%MariaDB%', 'yes', '')")) > 0 {
-		isolation = "SELECT @@tx_isolation"
+	cfg := must(mysql.ParseDSN(b.fresh(t)))
+	cfg.ClientFoundRows, cfg.ParseTime, cfg.InterpolateParams, cfg.MultiStatements = true, false, false, true
+	cfg.Loc = time.FixedZone("Asia/Seoul", 9*3600)
+	cfg.Params = map[string]string{"sql_mode": "''", "time_zone": "'+09:00'", "wait_timeout": "999", "autocommit": "0"}
+	other := desk{book: open(t, cfg.FormatDSN(), true)}
+	for _, b := range []desk{b, other} { // whatever the DSN says
+		isolation := "SELECT @@transaction_isolation"
+		if b.text(t, "SELECT IF(VERSION() LIKE '%MariaDB%', 'yes', '')") != "" {
+			isolation = "SELECT @@tx_isolation"
+		}
+		require.Equal(t, "READ-COMMITTED", b.text(t, isolation))
+		require.Contains(t, b.text(t, "SELECT @@sql_mode"), "STRICT_TRANS_TABLES")
+		require.Equal(t, "+00:00", b.text(t, "SELECT @@time_zone"))
+		require.Equal(t, "5", b.text(t, "SELECT @@wait_timeout"))
+		require.Equal(t, "1", b.text(t, "SELECT @@autocommit"))
+		c := b.publish(t)
+		done, err := b.book.SQL().ExecContext(t.Context(), "UPDATE coupons SET state = 'open' WHERE id = ?", c.ID)
+		require.NoError(t, err)
+		require.Zero(t, must(done.RowsAffected()), "changed rows are told, not found ones")
+		_, err = b.book.SQL().ExecContext(t.Context(), "SELECT 1; SELECT 2")
+		require.Error(t, err, "one statement at a time")
+		var at time.Time
+		require.NoError(t, b.book.SQL().QueryRowContext(t.Context(), "SELECT opens_at FROM coupons WHERE id = ?", c.ID).Scan(&at))
+		require.Equal(t, c.OpensAt, at)
 	}
-	require.Equal(t, "READ-COMMITTED", text(isolation))
-	require.Contains(t, text("SELECT @@sql_mode"), "STRICT_TRANS_TABLES")
-	require.Equal(t, "+00:00", text("SELECT @@time_zone"))
-	require.Equal(t, "5", text("SELECT @@wait_timeout"))
+}
+
+func (b desk) text(t *testing.T, query string) (s string) {
+	t.Helper()
+	require.NoError(t, b.book.SQL().QueryRowContext(t.Context(), query).Scan(&s))
+	return s
 }
