@@ -37,7 +37,7 @@ func openFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("standalone.data_dir %s: %w", path, err)
 	}
-	if err := os.MkdirAll(absolute, 0o700); err != nil {
+	if err = os.MkdirAll(absolute, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the data folder: set standalone.data_dir (FIRSTCOME_STANDALONE_DATA_DIR) to one that can be written: %w", err)
 	}
 	f := &folder{path: absolute, lock: flock.New(filepath.Join(absolute, lockFile), flock.SetPermissions(0o600))}
@@ -50,7 +50,7 @@ func openFolder(path string) (*folder, error) {
 			"(FIRSTCOME_STANDALONE_DATA_DIR) to another folder", absolute, f.holder())
 	}
 	// For the message above, in the other process.
-	if err := os.WriteFile(f.file(lockFile), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+	if err = os.WriteFile(f.file(lockFile), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("the data folder %s: %w", absolute, err), f.lock.Unlock())
 	}
 	return f, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,10 @@ Settings come from configs/standalone.yaml and from FIRSTCOME_ variables, which 
 		Version:       ops.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: run, demo or token")})
+		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings (default configs/standalone.yaml, if it is there)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -100,7 +105,7 @@ Status: 0 when every promise was kept, 1 when one was not (the folder is kept th
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Crowd.Users < 1 || o.Crowd.Coupons < 1 || o.Crowd.Users > 10_000_000 || o.Crowd.Coupons > 100_000 {
-				return &usageError{fmt.Errorf("--users must be from 1 to 10000000 and --coupons from 1 to 100000")}
+				return &usageError{errors.New("--users must be from 1 to 10000000 and --coupons from 1 to 100000")}
 			}
 			cfg, err := load()
 			if err != nil {

@@ -12,7 +12,7 @@ func vendorNames() []string {
 
 type good struct{ english, korean string }
 
-//nolint:gochecknoglobals // a table of words that nothing changes
+// goods are what the vendors sell.
 var goods = []good{
 	{"cold brew", "콜드브루"},
 	{"salt bread", "소금빵"},
@@ -32,7 +32,7 @@ var goods = []good{
 	{"bingsu", "빙수"},
 }
 
-//nolint:gochecknoglobals // tables of names that nothing changes
+// The users' names.
 var (
 	givenNames = []string{
 		"minji", "jiwoo", "seojun", "haeun", "doyun", "jihoon", "yuna", "sumin", "hyunwoo", "eunji",
