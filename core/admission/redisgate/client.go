@@ -98,7 +98,7 @@ func newClient(cfg Config) (redis.UniversalClient, error) {
 			MasterName: cfg.MasterName, SentinelAddrs: cfg.Addrs, DB: cfg.DB,
 			Username: cfg.Username, Password: cfg.Password,
 			DialTimeout: dialTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-			MaxRetries: resends, MinRetryBackoff: minBackoff, MaxRetryBackoff: maxBackoff,
+			MaxRetries: resends, MinRetryBackoff: minBackoff, MaxRetryBackoff: maxBackoff, DialerRetries: 1,
 		}), nil
 	default:
 		return nil, fmt.Errorf("redis.mode is %q: single, cluster or sentinel", cfg.Mode)

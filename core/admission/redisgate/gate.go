@@ -24,7 +24,7 @@ var _ admission.Gate = (*Gate)(nil)
 // New makes a gate on a client that the caller made: with a ContextTimeoutEnabled, and no key prefix of its own. Close
 // closes the client.
 func New(client redis.UniversalClient) *Gate {
-	return &Gate{client: client, scripts: loadScripts()}
+	return &Gate{client: client, scripts: loadScripts(luaSource)}
 }
 
 // Ping asks the server whether it answers.

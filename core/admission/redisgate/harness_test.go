@@ -87,7 +87,7 @@ func onEmbedded(t *testing.T) embeddedHarness {
 		clock = to
 		server.SetTime(to)
 	}
-	h.Restart = func(string) { server.NewIdentity() }
+	h.Restart = func(string) { server.NewRun() }
 	h.Failover = func(string) { server.NewReign() }
 	return embeddedHarness{Harness: h.Harness, server: server, client: h.client}
 }

@@ -20,8 +20,9 @@ func (g *Gate) Mark(ctx context.Context, marks []coupon.Mark) []coupon.MarkAnswe
 	}
 	g.run(ctx, calls)
 	answers := make([]coupon.MarkAnswer, len(marks))
-	for i, c := range calls {
-		answers[i].Mark = marks[i]
+	for i, m := range marks {
+		c := calls[i]
+		answers[i].Mark = m
 		token, ok := c.text(0)
 		if c.err == nil && !ok {
 			c.fail(errGarbled)

@@ -30,11 +30,11 @@ type scripts struct {
 	admit, confirm, sweep, mark, loadRows, loadTail, open, join, change, view, holder, sound script
 }
 
-// loadScripts reads the embedded files. They are part of the program, so that a missing one is found by any test.
-func loadScripts() scripts {
-	prelude := luaSource("prelude")
+// loadScripts puts the scripts together from their files.
+func loadScripts(read func(name string) string) scripts {
+	prelude := read("prelude")
 	load := func(name string) script {
-		source := prelude + luaSource(name)
+		source := prelude + read(name)
 		sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 		return script{name: name, source: source, sha: hex.EncodeToString(sum[:])}
 	}
@@ -45,6 +45,7 @@ func loadScripts() scripts {
 	}
 }
 
+// luaSource reads an embedded file. They are part of the program, so that a missing one is found by any test.
 func luaSource(name string) string {
 	source, err := luaFiles.ReadFile("lua/" + name + ".lua")
 	if err != nil {

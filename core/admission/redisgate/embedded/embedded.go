@@ -102,6 +102,13 @@ func (s *Server) NewIdentity() {
 	s.runID, s.reign = newID(), newID()
 }
 
+// NewRun changes the run id alone.
+func (s *Server) NewRun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runID = newID()
+}
+
 // NewReign leaves the run id and changes the replication id, as a failover to a replica and back does.
 func (s *Server) NewReign() {
 	s.mu.Lock()
