@@ -7,7 +7,7 @@ import (
 	"github.com/firstcome/firstcome/core/coupon"
 )
 
-// Views says what readers are told of coupons, in the order of the refs, in one round trip for each 500.
+// Views says what readers are told of coupons, in the order of the refs, in one round trip for each 64.
 func (g *Gate) Views(ctx context.Context, refs []coupon.Ref) []ViewAnswer {
 	answers := make([]ViewAnswer, len(refs))
 	for i, c := range g.look(ctx, g.scripts.view, refs) {

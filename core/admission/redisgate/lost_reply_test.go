@@ -202,7 +202,7 @@ func TestManyTagsInOneCall(t *testing.T) {
 	t.Parallel()
 	h := onEmbedded(t)
 	var marks []coupon.Mark
-	for id := int64(1); id <= 1100; id++ {
+	for id := int64(1); id <= 300; id++ {
 		marks = append(marks, coupon.Mark{Tag: coupon.TagOf(id, 0), Epoch: 1})
 	}
 	var openings []coupon.Opening

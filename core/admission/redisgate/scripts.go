@@ -14,9 +14,9 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// maxPipeline bounds the calls of one pipeline: at most 128 users a call, it is about 4 MB of replies, and another
-// client waits no longer than for one call, since Redis serves others between the commands of a pipeline.
-const maxPipeline = 500
+// maxPipeline bounds the calls of one pipeline: all their replies share one read timeout (callTimeout), and a call takes
+// up to a millisecond on a real server and several on an embedded one that shares its cores with everything else.
+const maxPipeline = 64
 
 // script is one operation: lua/prelude.lua and its own file.
 type script struct {
