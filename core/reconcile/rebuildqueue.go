@@ -299,5 +299,5 @@ func (q *Queue) drop(tag string) {
 
 // jitter spreads what would happen at the same time by a quarter in each direction.
 func jitter(d time.Duration) time.Duration {
-	return d - d/4 + rand.N(d/2+1)
+	return d - d/4 + rand.N(d/2+1) //nolint:gosec // jitter is no secret
 }

@@ -96,14 +96,16 @@ func (r *Retrier) Run(ctx context.Context, limit int) (RetryReport, error) {
 	}
 	run := &retryRun{Retrier: r, report: RetryReport{Taken: len(events)}}
 	// In any order: events that end the run by unknown outcomes are not always the first.
-	rand.Shuffle(len(events), func(i, k int) { events[i], events[k] = events[k], events[i] })
+	rand.Shuffle(len(events), func(i, k int) { //nolint:gosec // an order is no secret
+		events[i], events[k] = events[k], events[i]
+	})
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(retryAtOnce)
 	for _, event := range events {
 		group.Go(func() error {
-			if err := groupCtx.Err(); err != nil {
+			if groupCtx.Err() != nil {
 				run.count(&run.report.Waiting)
-				return err // the first error is told, and that is what ended the run
+				return groupCtx.Err() // the first error is told, and that is what ended the run
 			}
 			return run.retry(groupCtx, event)
 		})

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +54,13 @@ func newWorld(t tester, partitions int) *world {
 	}
 }
 
+// bubble runs a test in time of its own.
+func bubble(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t, 2)) })
+}
+
 // rebuilder makes a rebuilder that asks step before each of its calls; nil: none.
 func (w *world) rebuilder(owner string, step stepped.Step) *reconcile.Rebuilder {
 	step = orFree(step)
@@ -59,6 +68,30 @@ func (w *world) rebuilder(owner string, step stepped.Step) *reconcile.Rebuilder 
 		Book: stepped.NewBook(w.book, step), Gates: stepped.NewGate(w.gate, step), Journal: &stepped.Log{Log: w.log, Step: step},
 		M: m, Owner: owner, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
+}
+
+// rebuilderWith makes one on other gates.
+func (w *world) rebuilderWith(owner string, gates reconcile.Gates) *reconcile.Rebuilder {
+	return reconcile.NewRebuilder(reconcile.Deps{
+		Book: w.book, Gates: gates, Journal: w.log, M: m, Owner: owner, Log: slog.New(slog.DiscardHandler),
+		Registerer: prometheus.NewRegistry(),
+	})
+}
+
+// countingGate tells how many places each load call brings.
+type countingGate struct {
+	reconcile.Gates
+	places func([]coupon.Place)
+}
+
+func (g *countingGate) LoadRows(ctx context.Context, mark coupon.Mark, ref coupon.Ref, rows []coupon.Place) error {
+	g.places(rows)
+	return g.Gates.LoadRows(ctx, mark, ref, rows)
+}
+
+func (g *countingGate) LoadTail(ctx context.Context, mark coupon.Mark, ref coupon.Ref, places []coupon.Place) (int64, error) {
+	g.places(places)
+	return g.Gates.LoadTail(ctx, mark, ref, places)
 }
 
 func (w *world) publisher(step stepped.Step) *publish.Publisher {
@@ -176,6 +209,11 @@ func (w *world) accept(id int64, user, key string) coupon.Place {
 	return p
 }
 
+// consume writes a record without committing its offset.
+func (w *world) consume(partition int32, offset int64) {
+	fakebook.Consume(w.book, w.log, partition, offset)
+}
+
 func (w *world) tags() []string {
 	var tags []string
 	for _, id := range w.ids {
@@ -196,7 +234,10 @@ func (w *world) settle() {
 	ctx, cancel := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- queue.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		require.ErrorIs(w.t, <-ended, context.Canceled)
+	}()
 
 	var finishErr error
 	for range 12 {
@@ -231,6 +272,14 @@ func (w *world) sweep() (some bool) {
 		}
 	}
 	return some
+}
+
+// rebuild brings gates back, undisturbed.
+func (w *world) rebuild(tags ...string) reconcile.Report {
+	w.t.Helper()
+	report, err := w.rebuilder("undisturbed", nil).Rebuild(w.ctx, tags, true)
+	require.NoError(w.t, err)
+	return report
 }
 
 // check holds the invariants against a settled world.
@@ -277,6 +326,13 @@ func (w *world) checkView(c coupon.Coupon, rows int) {
 	require.EqualValues(w.t, rows, view.Taken, "I5: admitted and rows")
 	require.Zero(w.t, view.Pending)
 	require.True(w.t, sameTerms(view.Terms, c.Terms), "gate has %s, book has %s", show(view.Terms), show(c.Terms))
+}
+
+func (w *world) view(id int64) coupon.View {
+	w.t.Helper()
+	answer := w.gate.Views(w.ctx, []coupon.Ref{w.ref(id)})[0]
+	require.NoError(w.t, answer.Err)
+	return answer.View
 }
 
 // sameTerms compares at the gate's resolution.

@@ -31,7 +31,7 @@ type Book struct {
 }
 
 type gateRow struct {
-	lock  sync.RWMutex // the row's lock: shared for consumers, exclusive for rebuilds and changes
+	lock  chan struct{} // the row's lock, holds one; a channel, so that a bubble of synctest sees who waits
 	epoch int64
 	owner string
 	until time.Time
@@ -82,7 +82,7 @@ func (b *Book) CreateEvent(_ context.Context, e coupon.Event) error {
 		return coupon.ErrIDTaken
 	}
 	b.events[e.ID] = e
-	b.gates[coupon.EventTag(e.ID)] = &gateRow{epoch: 1}
+	b.gates[coupon.EventTag(e.ID)] = newGate()
 	return nil
 }
 
@@ -115,7 +115,7 @@ func (b *Book) create(c coupon.Coupon) error {
 		return coupon.ErrEventNotFound
 	}
 	if c.EventID == 0 {
-		b.gates[c.Tag()] = &gateRow{epoch: 1}
+		b.gates[c.Tag()] = newGate()
 	}
 	b.coupons[c.ID] = &c
 	return nil
@@ -201,7 +201,7 @@ func (b *Book) Revoke(id int64, user string) {
 }
 
 // lockGates locks gates' rows in tag order and returns what unlocks them.
-func (b *Book) lockGates(tags []string, shared bool) (unlock func()) {
+func (b *Book) lockGates(tags []string) (unlock func()) {
 	b.mu.Lock()
 	rows := map[string]*gateRow{}
 	for _, tag := range tags {
@@ -210,26 +210,22 @@ func (b *Book) lockGates(tags []string, shared bool) (unlock func()) {
 		}
 	}
 	b.mu.Unlock()
-	var unlocks []func()
-	for _, tag := range slices.Sorted(maps.Keys(rows)) {
-		if shared {
-			rows[tag].lock.RLock()
-			unlocks = append(unlocks, rows[tag].lock.RUnlock)
-		} else {
-			rows[tag].lock.Lock()
-			unlocks = append(unlocks, rows[tag].lock.Unlock)
-		}
+	locked := slices.Sorted(maps.Keys(rows))
+	for _, tag := range locked {
+		rows[tag].lock <- struct{}{}
 	}
 	return func() {
-		for _, u := range unlocks {
-			u()
+		for _, tag := range locked {
+			<-rows[tag].lock
 		}
 	}
 }
 
+func newGate() *gateRow { return &gateRow{epoch: 1, lock: make(chan struct{}, 1)} }
+
 // BumpEpochs is rule 17.
 func (b *Book) BumpEpochs(_ context.Context, tags []string, owner string, lease time.Duration, force bool) ([]coupon.Mark, error) {
-	defer b.lockGates(tags, false)()
+	defer b.lockGates(tags)()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var marks []coupon.Mark
@@ -251,7 +247,7 @@ func (b *Book) StoreBarriers(_ context.Context, marks []coupon.Mark, ends map[in
 	for _, m := range marks {
 		tags = append(tags, m.Tag)
 	}
-	defer b.lockGates(tags, false)()
+	defer b.lockGates(tags)()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var kept []coupon.Mark

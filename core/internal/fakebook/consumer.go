@@ -26,7 +26,7 @@ func (b *Book) Begin(partition int32, offset int64, p coupon.Place) *Tx {
 		return tx
 	}
 	tx.tag = c.Tag()
-	tx.unlock = b.lockGates([]string{tx.tag}, true)
+	tx.unlock = b.lockGates([]string{tx.tag})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	tx.epoch = b.gates[tx.tag].epoch

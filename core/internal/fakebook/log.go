@@ -112,3 +112,12 @@ func (l *Log) Records() []coupon.Place {
 	}
 	return out
 }
+
+// Grow adds partitions, up to so many; users' later records may go to others than before.
+func (l *Log) Grow(partitions int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.parts) < partitions {
+		l.parts = append(l.parts, nil)
+	}
+}
