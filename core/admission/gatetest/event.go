@@ -19,6 +19,7 @@ func eventTests() map[string]func(*fixture) {
 		"a crowd on all coupons at once":                     eventCrowd,
 		"a rebuild brings the members back":                  membersRebuilt,
 		"an event's coupon needs its siblings to be named":   siblingsNeeded,
+		"an event of a thousand coupons":                     thousandCoupons,
 		"events are apart":                                   eventsApart,
 		"two coupons of the event in one call, in one order": eventInOneCall,
 	}
@@ -138,4 +139,16 @@ func eventInOneCall(f *fixture) {
 	})
 	require.Equal(f, []coupon.Verdict{coupon.Admitted, coupon.Admitted}, verdicts(answers[0].Decisions))
 	require.Equal(f, []coupon.Verdict{coupon.EventLimit, coupon.Admitted}, verdicts(answers[1].Decisions))
+}
+
+func thousandCoupons(f *fixture) {
+	made := f.event(coupon.MaxSiblings, 1)
+	f.publish(made[:coupon.MaxSiblings-1]...)
+	last := made[coupon.MaxSiblings-1]
+	require.NoError(f, f.Gate.Join(f.ctx, last, 1))
+	require.Equal(f, []coupon.Verdict{coupon.Admitted, coupon.SoldOut}, verdicts(f.admit(last.Ref, "u", "v")))
+	require.Equal(f, []coupon.Verdict{coupon.EventLimit, coupon.Admitted}, verdicts(f.admit(made[0].Ref, "u", "v")))
+	require.Equal(f, []bool{true}, f.confirm(last.Ref, place("u", 1, 1)))
+	f.Lose(last.Tag, fmt.Sprint("coupon:", made[500].CouponID))
+	f.requireUnsound(f.sound(last.Ref), last.Ref, coupon.WhyCoupons)
 }

@@ -14,6 +14,7 @@ func windowTests() map[string]func(*fixture) {
 	return map[string]func(*fixture){
 		"both edges exact": edges,
 		"the answer says when it opens and what time it is": tellsOpening,
+		"a window in the year 9999 is exact":                farWindow,
 		"a holder is told whatever the window says":         holderOutsideWindow,
 	}
 }
@@ -73,4 +74,27 @@ func holderOutsideWindow(f *fixture) {
 	f.advance(6 * wait)
 	require.Equal(f, []coupon.Verdict{coupon.Holder, coupon.Pending, coupon.Closed}, verdicts(f.admit(c.Ref, "a", "b", "c")))
 	require.Equal(f, []bool{true}, f.confirm(c.Ref, place("b", 2, 1)))
+}
+
+// Beyond 2^53 microseconds, in the year 2255, a double skips some of them.
+func farWindow(f *fixture) {
+	c := f.lone(5)
+	c.OpensAt = time.Date(9998, 1, 1, 0, 0, 0, 1_001_000, time.UTC)
+	c.ClosesAt = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+	f.publish(c)
+	answer := f.try(c.Ref, asksOf("u")...)
+	require.Equal(f, []coupon.Verdict{coupon.NotOpen}, verdicts(answer.Decisions))
+	require.Equal(f, c.OpensAt, answer.OpensAt)
+	for revision := range int64(3) {
+		later := c.OpensAt.Add(time.Duration(revision) * time.Microsecond)
+		require.NoError(f, f.change(c, revision, false, func(t *coupon.Terms) { t.OpensAt = later }))
+		view := f.view(c.Ref)
+		require.Equal(f, later, view.OpensAt)
+		require.Equal(f, c.ClosesAt, view.ClosesAt)
+		require.False(f, view.Changing)
+	}
+	require.NoError(f, f.change(c, 3, true, func(t *coupon.Terms) { t.OpensAt = t.OpensAt.Add(time.Microsecond) }))
+	require.True(f, f.view(c.Ref).Changing, "one microsecond wider")
+	f.advance(wait)
+	require.Equal(f, c.OpensAt.Add(time.Microsecond), f.view(c.Ref).OpensAt)
 }

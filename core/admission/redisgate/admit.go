@@ -82,15 +82,16 @@ func admitAnswer(c *call, asks int) admission.Answer {
 	if c.err != nil {
 		return admission.Answer{Err: c.err}
 	}
-	head, ok := c.ints(4)
+	head, ok := c.ints(3)
+	opens, isInstant := c.instant(3)
 	list, isText := c.text(4)
-	if !ok || !isText {
+	if !ok || !isInstant || !isText {
 		c.fail(errGarbled)
 		return admission.Answer{Err: c.err}
 	}
 	a := admission.Answer{
 		Decisions: make([]admission.Decision, 0, asks),
-		Epoch:     head[0], Generation: head[1], Now: micros(head[2]), OpensAt: micros(head[3]),
+		Epoch:     head[0], Generation: head[1], Now: micros(head[2]), OpensAt: opens,
 	}
 	for token := range strings.FieldsSeq(list) {
 		d, ok := parseDecision(token)

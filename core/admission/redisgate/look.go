@@ -54,8 +54,8 @@ func viewOf(c *call) (coupon.View, bool) {
 		return v, false
 	}
 	state, okState := c.text(3)
-	opens, okOpens := c.reply[4].(int64)
-	closes, okCloses := c.reply[5].(int64)
+	opens, okOpens := c.instant(4)
+	closes, okCloses := c.instant(5)
 	total, okTotal := c.text(6)
 	taken, okTaken := c.reply[7].(int64)
 	pending, okPending := c.reply[8].(int64)
@@ -70,7 +70,7 @@ func viewOf(c *call) (coupon.View, bool) {
 		}
 		v.Total = &n
 	}
-	v.State, v.OpensAt, v.ClosesAt = coupon.State(state), micros(opens), micros(closes)
+	v.State, v.OpensAt, v.ClosesAt = coupon.State(state), opens, closes
 	v.Epoch, v.Generation, v.Now = head[0], head[1], micros(head[2])
 	v.Taken, v.Pending, v.Changing = taken, pending, changing == 1
 	return v, true

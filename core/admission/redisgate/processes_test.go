@@ -135,7 +135,7 @@ func (s sale) ask(user string) (coupon.Verdict, error) {
 }
 
 // foreign says that the gate decides nothing, for holders neither, until a rebuild, and decides after it.
-func (s sale) foreign(next int64) {
+func (s sale) foreign() {
 	s.t.Helper()
 	for _, user := range []string{"holder", "new"} {
 		_, err := s.ask(user)
@@ -143,7 +143,7 @@ func (s sale) foreign(next int64) {
 		require.ErrorAs(s.t, err, &unsound)
 		require.Equal(s.t, coupon.WhyForeign, unsound.Why)
 	}
-	s.open(next, coupon.Place{UserID: "holder", Nth: 1, Seq: 1, AcceptedAt: time.Now()})
+	s.open(2, coupon.Place{UserID: "holder", Nth: 1, Seq: 1, AcceptedAt: time.Now()})
 	verdict, err := s.ask("holder")
 	require.NoError(s.t, err)
 	require.Equal(s.t, coupon.Holder, verdict)
@@ -164,7 +164,7 @@ func TestARestartIsNoticed(t *testing.T) {
 	p.start()
 	require.Equal(t, "open", p.client.HGet(t.Context(), "fc:{c5}:gate", "st").Val(), "the data is back")
 	require.EqualValues(t, 1, p.client.HLen(t.Context(), "fc:{c5}:holders:5").Val())
-	s.foreign(2)
+	s.foreign()
 }
 
 // The run id is the same all the time, and the data may be that of the replica that lagged behind.
@@ -185,7 +185,7 @@ func TestFailoverAndBackIsNoticed(t *testing.T) {
 	require.Equal(t, run, first.info("server", "run_id"))
 	require.NotEqual(t, reign, first.info("replication", "master_replid"))
 	require.Equal(t, "open", first.client.HGet(t.Context(), "fc:{c5}:gate", "st").Val())
-	s.foreign(2)
+	s.foreign()
 }
 
 func TestAPromotedReplicaIsAnotherServer(t *testing.T) {
@@ -203,7 +203,7 @@ func TestAPromotedReplicaIsAnotherServer(t *testing.T) {
 	_, err = s.ask("new")
 	require.Error(t, err, "a replica decides nothing")
 	second.lead()
-	s.foreign(2)
+	s.foreign()
 }
 
 // Without memory a script's first write is refused, and nothing is half done.
@@ -258,5 +258,5 @@ func TestSentinelFailoverIsNoticed(t *testing.T) {
 		_, err := s.ask("new")
 		return errors.Is(err, coupon.ErrUnsound)
 	}, 15*time.Second, 50*time.Millisecond)
-	s.foreign(2)
+	s.foreign()
 }

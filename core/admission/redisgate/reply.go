@@ -81,6 +81,13 @@ func (c *call) text(i int) (string, bool) {
 	return s, ok
 }
 
+// instant reads the i-th element of the reply as an instant that came as a text, since it may have more than 53 bits.
+func (c *call) instant(i int) (time.Time, bool) {
+	s, ok := c.text(i)
+	us, err := strconv.ParseInt(s, 10, 64)
+	return micros(us), ok && err == nil
+}
+
 // held is a holder's value: [x]seq:us[:key].
 type held struct {
 	seq     int64

@@ -10,7 +10,7 @@
 -- ARGV[2]  coupon int: its id, where taking it uses up the user's place in the event; else empty
 -- ARGV[3+] ask text: the user, with a limit above 1 followed by the idempotency key
 --
--- OUTPUT     'ok', epoch, generation, now us, opens us, decisions. The decisions are one text, parted by blanks, in the
+-- OUTPUT     'ok', epoch, generation, now us, opens us as a text, decisions. The decisions are one text, parted by blanks, in the
 --            order of the asks: the verdict's number, and where there is a place verdict:nth:seq:us.
 -- ATOMICITY  everything is read and decided before the first write; only the first write can be refused by the server
 -- REPLAY     safe: who was admitted by the first run is pending in the second, with the same number
@@ -39,9 +39,9 @@ local holders, pending, members = { KEYS[3] }, { KEYS[4] }, { KEYS[5] }
 -- The refusal that holds whoever asks; nil where there is none. A narrow cap comes last, after the user's own limits.
 local t = coupon.terms
 local refusal
-if t.state == 'closed' or now >= t.closes then
+if t.state == 'closed' or now >= tonumber(t.closes) then
   refusal = CLOSED
-elseif now < t.opens then
+elseif now < tonumber(t.opens) then
   refusal = NOT_OPEN
 elseif t.state == 'paused' then
   refusal = PAUSED

@@ -51,8 +51,8 @@ end
 
 -- What decides from now on is never wider than before. What is wider waits, since somebody may remember a refusal.
 local current = meet(coupon.terms, to)
-local fields = { KEYS[2], 'revision', text(revision), 'state', current.state, 'opens_us', text(current.opens),
-                 'closes_us', text(current.closes), 'cap', cap_text(current.cap) }
+local fields = { KEYS[2], 'revision', text(revision), 'state', current.state, 'opens_us', current.opens,
+                 'closes_us', current.closes, 'cap', cap_text(current.cap) }
 if same(current, to) then
   redis.call('HDEL', KEYS[2], 'next_at_us', 'next_state', 'next_opens_us', 'next_closes_us', 'next_cap')
 else
@@ -62,8 +62,8 @@ else
   if coupon.waiting and same(meet(coupon.waiting, to), to) then
     at = coupon.next_at
   end
-  for _, field in ipairs({ 'next_at_us', text(at), 'next_state', to.state, 'next_opens_us', text(to.opens),
-                           'next_closes_us', text(to.closes), 'next_cap', cap_text(to.cap) }) do
+  for _, field in ipairs({ 'next_at_us', text(at), 'next_state', to.state, 'next_opens_us', to.opens,
+                           'next_closes_us', to.closes, 'next_cap', cap_text(to.cap) }) do
     fields[#fields + 1] = field
   end
 end

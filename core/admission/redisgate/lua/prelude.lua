@@ -7,7 +7,8 @@
 -- Every script answers an array whose first element says what became of the call: 'ok', or 'unsound', 'overtaken',
 -- 'too_early', 'below_issued', 'superseded' with a word of detail. Unless it says 'ok', nothing was written.
 --
--- Numbers are doubles: exact up to 2^53, and a time in microseconds is below that until the year 2255.
+-- Numbers are doubles: exact up to 2^53, and the present in microseconds is below that until the year 2255. The edges of a
+-- window may lie in the year 9999, so they stay texts, and are numbers only where they are compared with the present.
 
 -- Redis prints a number with 14 digits when it is glued to text; a time has 16.
 local function text(n)
@@ -71,19 +72,32 @@ local GIVES = { closed = 0, paused = 1, open = 2 }
 
 -- Terms out of four fields; nil where one of them is broken.
 local function terms(state, opens, closes, cap)
-  local t = { state = state, opens = int(opens), closes = int(closes), cap = cap_of(cap) }
-  if not state or not GIVES[state] or not t.opens or not t.closes or not t.cap then
+  local t = { state = state, opens = opens, closes = closes, cap = cap_of(cap) }
+  if not state or not GIVES[state] or not int(opens) or not int(closes) or not t.cap then
     return nil
   end
   return t
 end
 
+-- Whether one whole number is less than another, exactly, however many digits they have.
+local function less(a, b)
+  if #a ~= #b then
+    return #a < #b
+  end
+  return a < b
+end
+
 -- The narrower of both in each term.
 local function meet(a, b)
-  local m = { state = a.state, opens = math.max(a.opens, b.opens), closes = math.min(a.closes, b.closes),
-              cap = math.min(a.cap, b.cap) }
+  local m = { state = a.state, opens = a.opens, closes = a.closes, cap = math.min(a.cap, b.cap) }
   if GIVES[b.state] < GIVES[a.state] then
     m.state = b.state
+  end
+  if less(a.opens, b.opens) then
+    m.opens = b.opens
+  end
+  if less(b.closes, a.closes) then
+    m.closes = b.closes
   end
   return m
 end

@@ -7,8 +7,8 @@
 -- KEYS[5]  members, events only
 -- KEYS[6+] sibling, events only: the coupon hashes of the event
 --
--- OUTPUT     'ok', epoch, generation, now us, state, opens us, closes us, cap (empty: unlimited), taken, pending, 1 when
---            wider terms wait for their time
+-- OUTPUT     'ok', epoch, generation, now us, state, opens us and closes us as texts, cap (empty:
+--            unlimited), taken, pending, 1 when wider terms wait for their time
 -- ATOMICITY  no write
 -- REPLAY     safe
 -- COST       about 8 commands
