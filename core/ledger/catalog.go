@@ -70,7 +70,7 @@ func (b *Book) create(ctx context.Context, model any, id int64, name string, ins
 
 func (b *Book) taken(ctx context.Context, model any, id int64, name string) (taken, err error) {
 	var byName, byID int64
-	db := b.db.WithContext(ctx)
+	db := b.read.WithContext(ctx)
 	if err := db.Model(model).Where("name = ?", name).Count(&byName).Error; err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (b *Book) byIDs(ctx context.Context, ids []int64) ([]couponRow, error) {
 	var out []couponRow
 	for part := range chunks(ids, chunk) {
 		var rows []couponRow
-		if err := b.db.WithContext(ctx).Where("id IN ?", part).Find(&rows).Error; err != nil {
+		if err := b.read.WithContext(ctx).Where("id IN ?", part).Find(&rows).Error; err != nil {
 			return nil, fmt.Errorf("read coupons: %w", err)
 		}
 		out = append(out, rows...)

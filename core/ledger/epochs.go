@@ -138,7 +138,7 @@ func storeBarriers(tx *gorm.DB, marks []coupon.Mark, ends map[int32]int64) ([]co
 
 // Barriers reads all stored barriers of these tags, of each tag by ascending epoch.
 func (b *Book) Barriers(ctx context.Context, tags []string) (coupon.Barriers, error) {
-	barriers, err := barriersOf(b.db.WithContext(ctx), tags)
+	barriers, err := barriersOf(b.read.WithContext(ctx), tags)
 	if err != nil {
 		return nil, fmt.Errorf("read barriers: %w", err)
 	}

@@ -132,6 +132,10 @@ func (j *jury) judge(r *Record) {
 func impossible(p coupon.Place, b booking) string {
 	limit := b.coupon.PerUserLimit
 	switch {
+	case !plain(p.UserID) || p.Seq < 1 || p.Epoch < 1:
+		return "a user id, seq or epoch that no gate makes"
+	case limit > 1 && p.Key != "" && !plain(p.Key):
+		return "an idempotency key that no gate takes"
 	case p.Nth < 1 || p.Nth > limit:
 		return fmt.Sprintf("nth is %d and a user may have %d", p.Nth, limit)
 	case limit > 1 && p.Key == "":
@@ -139,6 +143,17 @@ func impossible(p coupon.Place, b booking) string {
 	default:
 		return ""
 	}
+}
+
+// plain says whether the databases compare a user id or key byte for byte, as Go does: MySQL does not count blanks at the
+// end, and a duplicate that only the database sees would be tried again for ever.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != "" && len(s) <= max(coupon.MaxUserID, coupon.MaxKey)
 }
 
 // duplicate says whether the claim has its row already (rule 12): by its number or, where a user may have several, by its

@@ -199,7 +199,7 @@ func (b *Book) Epochs(ctx context.Context, tags []string) (map[string]int64, err
 	epochs := make(map[string]int64, len(tags))
 	for part := range chunks(tags, chunk) {
 		var gates []gateRow
-		if err := b.db.WithContext(ctx).Select("tag", "epoch").Where("tag IN ?", part).Find(&gates).Error; err != nil {
+		if err := b.read.WithContext(ctx).Select("tag", "epoch").Where("tag IN ?", part).Find(&gates).Error; err != nil {
 			return nil, fmt.Errorf("read epochs: %w", err)
 		}
 		for _, g := range gates {

@@ -139,15 +139,15 @@ func thousandCoupons(t *testing.T, b desk) {
 }
 
 func bigBatch(t *testing.T, b desk) {
-	c := b.publish(t, total(2500))
+	c := b.publish(t, total(1500))
 	w, topic := b.writer(t)
-	batch := records(0, manyPlaces(c, 2500)...)
+	batch := records(0, manyPlaces(c, 1500)...)
 	for i := range 250 {
-		batch = append(batch, ledger.Record{Offset: int64(2500 + i), Broken: fmt.Errorf("broken %d", i), Reason: coupon.FailUndecodable})
+		batch = append(batch, ledger.Record{Offset: int64(1500 + i), Broken: fmt.Errorf("broken %d", i), Reason: coupon.FailUndecodable})
 	}
 	require.NoError(t, w.Write(t.Context(), 0, batch))
 	require.NoError(t, w.Write(t.Context(), 0, batch))
-	b.requireRows(t, c, 2500)
+	b.requireRows(t, c, 1500)
 	require.Len(t, b.failed(t, topic), 250)
 }
 

@@ -50,9 +50,9 @@ func otherPartitions(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 0, 1: 100, 2: 50})
-	require.NoError(t, w.Write(t.Context(), 1, records(99, place(c, "good", 1), place(c, "stale in 1", 2))))
-	require.NoError(t, w.Write(t.Context(), 2, records(49, place(c, "also good", 3))))
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "stale in 0", 4))))
+	require.NoError(t, w.Write(t.Context(), 1, records(99, place(c, "good", 1), place(c, "stale-in1", 2))))
+	require.NoError(t, w.Write(t.Context(), 2, records(49, place(c, "also-good", 3))))
+	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "stale-in0", 4))))
 	require.Equal(t, []string{"0 stale_epoch", "100 stale_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 2)
 }
@@ -71,9 +71,9 @@ func everyBarrier(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 10})  // epoch 2
 	b.barrier(t, c, map[int32]int64{0: 100}) // epoch 3
-	require.NoError(t, w.Write(t.Context(), 0, records(20, place(c, "of 1", 1), place(c, "of 2", 2, epoch(2)), place(c, "of 3", 3, epoch(3)))),
+	require.NoError(t, w.Write(t.Context(), 0, records(20, place(c, "of-1", 1), place(c, "of-2", 2, epoch(2)), place(c, "of-3", 3, epoch(3)))),
 		"the record of epoch 1 is behind barrier 2, though before the newest one")
-	require.NoError(t, w.Write(t.Context(), 0, records(100, place(c, "late of 2", 4, epoch(2)), place(c, "late of 3", 5, epoch(3)))))
+	require.NoError(t, w.Write(t.Context(), 0, records(100, place(c, "late-of2", 4, epoch(2)), place(c, "late-of3", 5, epoch(3)))))
 	require.Equal(t, []string{"20 stale_epoch", "100 stale_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 3)
 }

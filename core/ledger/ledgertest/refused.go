@@ -113,8 +113,13 @@ func impossiblePlaces(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	require.NoError(t, w.Write(t.Context(), 0, records(0,
 		place(single, "u", 1, nth(2)), place(several, "u", 2, nth(3), key("k")), place(several, "u", 3, nth(1)),
-		place(single, "u", 4, nth(0)), place(single, "v", 5), place(several, "v", 6, nth(2), key("k")))))
-	require.Equal(t, []string{"0 undecodable", "1 undecodable", "2 undecodable", "3 undecodable"}, b.failed(t, topic))
+		place(single, "u", 4, nth(0)), place(single, "v", 5), place(several, "v", 6, nth(2), key("k")),
+		place(single, "v ", 7), place(single, "", 8), place(single, "é", 9), place(single, strings.Repeat("u", 65), 10),
+		place(single, "w", 0), place(single, "w", -1), place(several, "w", 1, key("k ")))))
+	require.Equal(t, []string{
+		"0 undecodable", "1 undecodable", "2 undecodable", "3 undecodable", "6 undecodable", "7 undecodable",
+		"8 undecodable", "9 undecodable", "10 undecodable", "11 undecodable", "12 undecodable",
+	}, b.failed(t, topic))
 	b.requireRows(t, single, 1)
 	b.requireRows(t, several, 1)
 }
@@ -123,7 +128,7 @@ func refusedByDatabase(t *testing.T, b desk) {
 	c := b.publish(t, total(50))
 	w, topic := b.writer(t)
 	places := manyPlaces(c, 40)
-	places[23].UserID = strings.Repeat("u", 65) // no decoder lets it through
+	places[23].AcceptedAt = time.Time{} // NULL where none may be; no decoder lets it through
 	require.NoError(t, w.Write(t.Context(), 0, records(100, places...)))
 	require.Equal(t, []string{"123 refused_by_db"}, b.failed(t, topic))
 	b.requireRows(t, c, 39)
@@ -138,7 +143,7 @@ func refusedEverywhere(t *testing.T, b desk) {
 	batch := records(0, manyPlaces(c, 30)...)
 	var want []string
 	for i := 0; i < len(batch); i += 7 {
-		batch[i].Place.UserID = strings.Repeat("u", 65+i)
+		batch[i].Place.AcceptedAt = time.Time{}
 		want = append(want, fmt.Sprintf("%d refused_by_db", i))
 	}
 	require.NoError(t, w.Write(t.Context(), 0, batch))
