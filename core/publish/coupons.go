@@ -12,9 +12,9 @@ import (
 const (
 	// maxTogether bounds the coupons of one transaction and one round of gate calls: about 50 ms of each.
 	maxTogether = 500
-	// idRounds bounds how often ids are made anew. Two of 500 ids made in the same millisecond by two apis meet with
-	// about one in eight of being taken, so a coupon misses six times with less than one in 200,000.
-	idRounds = 6
+	// idRounds bounds how often ids are made anew. Even where a quarter of all ids of this millisecond is taken (a
+	// thousand coupons), one in four thousand million misses so often.
+	idRounds = 16
 	// joinPatience bounds how long a coupon waits for the gate of its event, which may be under rebuild: M, the
 	// reading, and some. After it the rebuild, or the next one, brings the coupon in.
 	joinPatience = 3 * time.Second

@@ -41,14 +41,29 @@ func TestAChangeCrossesARebuildAnywhere(t *testing.T) {
 		"lower to what is promised": lower(2), "lower below what is promised": lower(1), "raise": lower(5), "pause": state(coupon.StatePaused),
 		"raise and pause": {Total: lower(5).Total, State: state(coupon.StatePaused).State},
 	} {
-		for first := range changeSteps + 1 {
-			for second := range rebuildSteps + 1 {
-				t.Run(fmt.Sprintf("%s, %d steps of it, then %d of the rebuild", name, first, second), func(t *testing.T) {
-					bubble(t, func(t *testing.T, w *world) { w.cross(req, first, second) })
-				})
+		t.Run(name, func(t *testing.T) {
+			weaves(t, 0, changeSteps, rebuildSteps, func(w *world, first, second int) { w.cross(req, first, second) })
+		})
+	}
+}
+
+// weaves runs a test, each time in a world of its own, for every pair of steps.
+func weaves(t *testing.T, from, first, second int, test func(w *world, first, second int)) {
+	t.Helper()
+	bubble(t, func(t *testing.T, _ *world) {
+		for i := from; i <= first; i++ {
+			for k := range second + 1 {
+				func() {
+					defer func() {
+						if t.Failed() {
+							t.Logf("%d steps of the first, then %d of the second", i, k)
+						}
+					}()
+					test(newWorld(t, 2), i, k)
+				}()
 			}
 		}
-	}
+	})
 }
 
 func (w *world) cross(req publish.ChangeRequest, first, second int) {
@@ -168,26 +183,20 @@ func TestAPublisherThatWakesUpLateOpensNoEmptyGate(t *testing.T) {
 }
 
 func TestAPublisherAndARebuildInEveryWeave(t *testing.T) {
-	for after := 1; after <= publishSteps; after++ {
-		for steps := range rebuildSteps {
-			t.Run(fmt.Sprintf("%d steps of it, then %d of the rebuild", after, steps), func(t *testing.T) {
-				bubble(t, func(t *testing.T, w *world) {
-					p := w.publishing()
-					p.Steps(after)
-					w.ids = w.book.IDs()
-					a := w.attempt("rebuild", w.tags()...)
-					a.Steps(steps)
-					p.Finish()
-					w.claim(w.ids[0], "ann", "")
-					a.Finish()
-					for _, place := range w.decided {
-						w.land(place)
-						w.confirm(place)
-					}
-					w.settle()
-					w.check()
-				})
-			})
+	weaves(t, 1, publishSteps, rebuildSteps, func(w *world, after, steps int) {
+		p := w.publishing()
+		p.Steps(after)
+		w.ids = w.book.IDs()
+		a := w.attempt("rebuild", w.tags()...)
+		a.Steps(steps)
+		p.Finish()
+		w.claim(w.ids[0], "ann", "")
+		a.Finish()
+		for _, place := range w.decided {
+			w.land(place)
+			w.confirm(place)
 		}
-	}
+		w.settle()
+		w.check()
+	})
 }

@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -79,40 +78,34 @@ func TestAFirstComeUseCouponOfAnEventMakesNoMembers(t *testing.T) {
 
 // The steps of a join: CreateCoupons, Join.
 func TestACouponJoinsWhileItsEventIsRebuiltWhereverTheRebuildStands(t *testing.T) {
-	for before := range rebuildSteps + 1 {
-		for between := range rebuildSteps + 1 - before {
-			t.Run(fmt.Sprintf("created after step %d, joining %d steps later", before, between), func(t *testing.T) {
-				bubble(t, func(t *testing.T, w *world) {
-					event := w.event()
-					old := w.publish(event, total(3), 1)
-					w.accept(old, w.user(0, 1), "")
-					w.accept(old, w.user(0, 2), "")
-					fakebook.Consume(w.book, w.log, 0, 0)
-					w.log.Commit(0, 1)
-					w.gate.Flush("")
+	weaves(t, 0, rebuildSteps, rebuildSteps, func(w *world, before, between int) {
+		event := w.event()
+		old := w.publish(event, total(3), 1)
+		w.accept(old, w.user(0, 1), "")
+		w.accept(old, w.user(0, 2), "")
+		w.consume(0, 0)
+		w.log.Commit(0, 1)
+		w.gate.Flush("")
 
-					a := w.attempt("a", coupon.EventTag(event))
-					a.Steps(before)
-					var results []publish.Result
-					joiner := stepped.Start("joiner", func(actor *stepped.Actor) {
-						results = w.publisher(actor.Step).Coupons(w.ctx, []coupon.Coupon{w.draft(event, total(2), 1)})
-					})
-					joiner.Steps(1)
-					a.Steps(between)
-					joiner.Steps(1)
-					a.Finish()
-					joiner.Finish()
+		a := w.attempt("a", coupon.EventTag(event))
+		a.Steps(before)
+		var results []publish.Result
+		joiner := stepped.Start("joiner", func(actor *stepped.Actor) {
+			results = w.publisher(actor.Step).Coupons(w.ctx, []coupon.Coupon{w.draft(event, total(2), 1)})
+		})
+		joiner.Steps(1)
+		a.Steps(between)
+		joiner.Steps(1)
+		a.Finish()
+		joiner.Finish()
 
-					require.Equal(t, 1, a.report.Count(reconcile.Opened))
-					require.NoError(t, results[0].Err, "it waits for the gate")
-					w.ids = append(w.ids, results[0].Coupon.ID)
-					w.accept(results[0].Coupon.ID, "newcomer", "")
-					w.settle()
-					w.check()
-				})
-			})
-		}
-	}
+		require.Equal(w.t, 1, a.report.Count(reconcile.Opened))
+		require.NoError(w.t, results[0].Err, "it waits for the gate")
+		w.ids = append(w.ids, results[0].Coupon.ID)
+		w.accept(results[0].Coupon.ID, "newcomer", "")
+		w.settle()
+		w.check()
+	})
 }
 
 func TestACouponWhosePublisherCrashedBeforeItJoinedComesWithTheRebuild(t *testing.T) {
