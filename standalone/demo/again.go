@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -55,10 +54,8 @@ func (s *storm) checkAgain(ctx context.Context, of claimID, seq int64, key strin
 			}
 			return nil
 		}
-		select {
-		case <-time.After(repeatPause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err = pause(ctx, repeatPause); err != nil {
+			return err
 		}
 	}
 	s.note(func() { s.silent = append(s.silent, of.user+" who asked again") })

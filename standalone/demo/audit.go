@@ -72,10 +72,8 @@ func (a *auditor) read(ctx context.Context, soldOut map[int64]bool) (books, erro
 		if len(b.rows)+b.failed >= len(b.records) || time.Now().After(until) {
 			return b, nil
 		}
-		select {
-		case <-time.After(quietPause):
-		case <-ctx.Done():
-			return b, ctx.Err()
+		if err := pause(ctx, quietPause); err != nil {
+			return b, err
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -96,17 +97,72 @@ func (c *client) send(ctx context.Context, method, path, token, key string, body
 	return answer{status: resp.StatusCode, body: text}, errors.Join(err, resp.Body.Close())
 }
 
-// create posts something of the admin's and returns its id.
+// errNameTaken says that something of that name is there already.
+var errNameTaken = errors.New("the name is taken")
+
+// create posts something of the admin's and returns its id. A 503 is an unknown outcome and is asked again; when that
+// finds the name taken, it was by ourselves: errNameTaken.
 func (c *client) create(ctx context.Context, path, token string, body any) (int64, error) {
-	a, err := c.send(ctx, http.MethodPost, path, token, "", body)
-	if err != nil {
-		return 0, fmt.Errorf("POST %s: %w", path, err)
+	for repeat := range maxRepeats {
+		a, err := c.send(ctx, http.MethodPost, path, token, "", body)
+		if err != nil {
+			return 0, fmt.Errorf("POST %s: %w", path, err)
+		}
+		var made struct {
+			ID int64 `json:"id"`
+		}
+		switch {
+		case a.status == http.StatusCreated && json.Unmarshal(a.body, &made) == nil && made.ID > 0:
+			return made.ID, nil
+		case a.status == http.StatusServiceUnavailable:
+			if err = pause(ctx, repeatPause); err != nil {
+				return 0, err
+			}
+		case repeat > 0 && a.status == http.StatusConflict && a.code() == "name_taken":
+			return 0, errNameTaken
+		default:
+			return 0, fmt.Errorf("POST %s: status %d: %s", path, a.status, a.body)
+		}
 	}
-	var made struct {
-		ID int64 `json:"id"`
+	return 0, fmt.Errorf("POST %s: no definite answer after %d requests", path, maxRepeats)
+}
+
+// couponIDs reads the whole list of coupons: their ids by name.
+func (c *client) couponIDs(ctx context.Context) (map[string]int64, error) {
+	ids := map[string]int64{}
+	for cursor := ""; ; {
+		a, err := c.send(ctx, http.MethodGet, "/v1/coupons?limit=100"+cursor, "", "", nil)
+		if err != nil {
+			return nil, fmt.Errorf("GET /v1/coupons: %w", err)
+		}
+		var page struct {
+			Items []struct {
+				ID   int64  `json:"id"`
+				Name string `json:"name"`
+			} `json:"items"`
+			NextCursor string `json:"next_cursor"`
+		}
+		if a.status != http.StatusOK || json.Unmarshal(a.body, &page) != nil {
+			return nil, fmt.Errorf("GET /v1/coupons: status %d: %s", a.status, a.body)
+		}
+		for _, item := range page.Items {
+			ids[item.Name] = item.ID
+		}
+		if page.NextCursor == "" {
+			return ids, nil
+		}
+		cursor = "&cursor=" + url.QueryEscape(page.NextCursor)
 	}
-	if a.status != http.StatusCreated || json.Unmarshal(a.body, &made) != nil || made.ID == 0 {
-		return 0, fmt.Errorf("POST %s: status %d: %s", path, a.status, a.body)
+}
+
+// pause waits, or returns why it need not.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return made.ID, nil
 }

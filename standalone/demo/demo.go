@@ -92,6 +92,7 @@ func perform(ctx context.Context, o Options, stack *running) error {
 	say(o.Out, "published %s coupons of %d vendors, %d events, seed %d, in %s\n",
 		grouped(len(ids)), len(all.Vendors), len(all.Events), o.Crowd.Seed, since(began))
 
+	say(o.Out, "sending %s users, %d at the same time …\n", grouped(len(all.Users)), atOnce)
 	asked, finish := progress(o.Progress, len(all.Users))
 	s := newStorm(c, all, ids, func(user string) (string, error) { return token(user, "user") }, asked)
 	began = time.Now()

@@ -2,7 +2,9 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,9 +34,34 @@ func publish(ctx context.Context, c *client, token string, all crowd.Crowd, now 
 	if err != nil {
 		return nil, err
 	}
-	return createAll(ctx, len(all.Coupons), func(ctx context.Context, i int) (int64, error) {
-		return c.create(ctx, "/v1/admin/coupons", token, couponBody(all.Coupons[i], vendors, events, now))
+	ids, err := createAll(ctx, len(all.Coupons), func(ctx context.Context, i int) (int64, error) {
+		id, errMade := c.create(ctx, "/v1/admin/coupons", token, couponBody(all.Coupons[i], vendors, events, now))
+		if errors.Is(errMade, errNameTaken) {
+			return 0, nil // published, and the answer with the id was a 503: looked up below
+		}
+		return id, errMade
 	})
+	if err != nil || !slices.Contains(ids, 0) {
+		return ids, err
+	}
+	return lookUp(ctx, c, ids, all)
+}
+
+// lookUp finds the ids that are 0 in the list of coupons.
+func lookUp(ctx context.Context, c *client, ids published, all crowd.Crowd) (published, error) {
+	listed, err := c.couponIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if id == 0 {
+			ids[i] = listed[all.Coupons[i].Name]
+		}
+		if ids[i] == 0 {
+			return nil, fmt.Errorf("publish: %q is taken and not listed", all.Coupons[i].Name)
+		}
+	}
+	return ids, nil
 }
 
 func couponBody(of crowd.Coupon, vendors, events []int64, now time.Time) map[string]any {

@@ -112,9 +112,7 @@ func (s *storm) claim(ctx context.Context, userID, token string, ask crowd.Ask) 
 		if s.record(a, err, id, ask, userID, time.Since(began)) {
 			return
 		}
-		select {
-		case <-time.After(repeatPause):
-		case <-ctx.Done():
+		if pause(ctx, repeatPause) != nil {
 			return
 		}
 	}

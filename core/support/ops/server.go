@@ -110,7 +110,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
-	<-served
+	if errServe := <-served; !errors.Is(errServe, http.ErrServerClosed) {
+		err = errors.Join(err, errServe)
+	}
 	return err
 }
 

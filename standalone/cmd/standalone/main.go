@@ -40,6 +40,7 @@ func run(started time.Time, args []string) int {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, lifecycle.ErrSignal):
+		fmt.Fprintln(os.Stderr, "standalone: interrupted before the verdict")
 		return exitInterrupted
 	case errors.As(err, &usage):
 		fmt.Fprintln(os.Stderr, err)
