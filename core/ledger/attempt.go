@@ -149,7 +149,8 @@ func (a *attempt) rowsOf(tx *gorm.DB, id string, pairs []pair) ([]issueRow, erro
 		var found []issueRow
 		var err error
 		if a.book.dialect == dialectSQLite {
-			err = tx.Raw("SELECT "+columns+" FROM issues i WHERE (i."+id+", i.user_id) IN (VALUES "+
+			// Without the first condition the index of events, which has no NULLs, is not used.
+			err = tx.Raw("SELECT "+columns+" FROM issues i WHERE i."+id+" IS NOT NULL AND (i."+id+", i.user_id) IN (VALUES "+
 				strings.Repeat(",(?,?)", len(part))[1:]+")", flat(part)...).Scan(&found).Error
 		} else {
 			var list []byte

@@ -202,9 +202,9 @@ func (b *Book) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping says whether the database answers.
+// Ping says whether the database answers. It waits for no writer.
 func (b *Book) Ping(ctx context.Context) error {
-	if err := b.pool.PingContext(ctx); err != nil {
+	if err := b.pools[len(b.pools)-1].PingContext(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil

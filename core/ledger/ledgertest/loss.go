@@ -26,6 +26,7 @@ var lossTests = map[string]func(*testing.T, desk){
 	"a stopped session is ended by the server in time":      stoppedSession,
 	"a database that is gone and comes back is written on":  goneAndBack,
 	"a schema that does not fit is an error and no failure": wrongSchema,
+	"another process that writes is waited for":             otherProcess,
 }
 
 func deadlock(t *testing.T, b desk) {
@@ -177,6 +178,28 @@ func goneAndBack(t *testing.T, b desk) {
 	require.NoError(t, w.Write(t.Context(), 0, records(1, place(c, "u", 2))))
 	direct.requireRows(t, c, 2)
 	require.Empty(t, direct.failed(t, topic), "nothing goes to failed events for that")
+}
+
+func otherProcess(t *testing.T, b desk) {
+	if !b.file {
+		t.Skip("on a server every other session is another process")
+	}
+	dsn := b.fresh(t)
+	mine, other := desk{book: open(t, dsn, true), file: true}, desk{book: Open(t, dsn), file: true}
+	c := mine.publish(t)
+	w, _ := mine.writer(t)
+	writing := other.begin(t)
+	writing.exec(t, "UPDATE coupons SET min_order_amount = 1 WHERE id = ?", c.ID)
+	written := make(chan error, 1)
+	go func() { written <- w.Write(t.Context(), 0, records(0, place(c, "u", 1))) }()
+	select {
+	case err := <-written:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	writing.commit(t)
+	require.NoError(t, <-written)
+	mine.requireRows(t, c, 1)
 }
 
 func wrongSchema(t *testing.T, b desk) {
