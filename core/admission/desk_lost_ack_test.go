@@ -260,7 +260,10 @@ func TestWhateverTheJournalDoesAPromiseIsInIt(t *testing.T) {
 	s := newShop(t)
 	defer s.close()
 	s.publish(sale(7, 100))
-	s.journal.set(func(j *journal) { j.loses = func(n int, _ coupon.Place) bool { return n%3 == 0 } })
+	s.journal.set(func(j *journal) {
+		j.loses = func(n int, _ coupon.Place) bool { return n%3 == 0 }
+		j.drops = func(n int, _ coupon.Place) bool { return n%3 == 1 }
+	})
 	var mu sync.Mutex
 	promised := map[string]coupon.Place{}
 	var crowd sync.WaitGroup

@@ -29,6 +29,7 @@ type journal struct {
 	records   []coupon.Place
 	fails     bool                             // nothing is kept, an error
 	loses     func(n int, p coupon.Place) bool // the append of that number, from 0, is kept and yet an error
+	drops     func(n int, p coupon.Place) bool // the append of that number is an error, and not kept
 	appends   int
 	malformed func(coupon.Place) bool // refuses to encode it
 	asleep    chan struct{}           // not nil: appends wait until it is closed, or their context ends
@@ -60,7 +61,7 @@ func (j *journal) Append(ctx context.Context, p coupon.Place) error {
 	defer j.mu.Unlock()
 	n := j.appends
 	j.appends++
-	if j.fails {
+	if j.fails || j.drops != nil && j.drops(n, p) {
 		return errKafkaDown
 	}
 	if j.malformed != nil && j.malformed(p) {
