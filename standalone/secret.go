@@ -53,9 +53,14 @@ func fileSecret(path string) (config.Secret, error) {
 	}
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
-		if value, ok := strings.CutPrefix(line, secretVariable+"="); ok {
-			return config.Secret(strings.Trim(value, `"'`)), nil
+		value, ok := strings.CutPrefix(line, secretVariable+"=")
+		if value = strings.Trim(value, `"'`); !ok || value == "" {
+			continue
 		}
+		if len(value) < config.MinSecret {
+			return "", fmt.Errorf("%s in %s has %d bytes; allowed: at least %d", secretVariable, path, len(value), config.MinSecret)
+		}
+		return config.Secret(value), nil
 	}
 	return "", nil
 }

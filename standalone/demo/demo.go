@@ -37,6 +37,9 @@ const readyWithin = time.Minute
 // Run starts a stack on a folder of its own, sends the crowd, prints the verdict, and serves until ctx ends (or ends at
 // once with Exit). ErrBroken: see the verdict; the folder is kept then, and named.
 func Run(ctx context.Context, cfg config.Config, o Options) (err error) {
+	if cfg.Auth.JWKSURL != "" {
+		return errors.New("auth.jwks_url is set, and the demo signs the tokens of its crowd: leave it out (FIRSTCOME_AUTH_JWKS_URL)")
+	}
 	dir, err := os.MkdirTemp("", "firstcome-demo-")
 	if err != nil {
 		return fmt.Errorf("a folder for the demo: %w", err)
