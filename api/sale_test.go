@@ -9,18 +9,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/firstcome/firstcome/api"
 )
 
-// eventually waits for a claim of a new user to be answered with a status, at most a second: nobody may refuse on an
-// old state for longer.
-func (r *running) eventually(couponID int64, prefix string, status int) {
+// eventually waits for a claim of a new user to get a place, at most a second: nobody may refuse on an old state for
+// longer.
+func (r *running) eventually(couponID int64, prefix string) {
 	r.t.Helper()
 	n := 0
 	require.Eventually(r.t, func() bool {
 		n++
-		return r.claim(couponID, fmt.Sprintf("%s-%d", prefix, n)).status == status
+		return r.claim(couponID, fmt.Sprintf("%s-%d", prefix, n)).won()
 	}, time.Second, 5*time.Millisecond)
 }
 
@@ -30,22 +28,22 @@ func TestASaleChangesWhileItRuns(t *testing.T) {
 	s.migrate(t)
 	r := s.run(t)
 	id := r.coupon(r.vendor(), "coffee", `"total_quantity":2`)
-	require.Equal(t, http.StatusAccepted, r.claim(id, "alice").status)
-	require.Equal(t, http.StatusAccepted, r.claim(id, "Alice").status, "another user")
+	require.True(t, r.claim(id, "alice").won())
+	require.True(t, r.claim(id, "Alice").won(), "another user")
 	require.Equal(t, "sold_out", r.claim(id, "bob").code())
 
 	got := r.change(id, `"total_quantity":1`, http.StatusConflict)
 	assert.Equal(t, "below_issued", got.code(), "admitted counts, though nothing is written yet")
 	got = r.change(id, `"total_quantity":4`, http.StatusOK)
 	assert.EqualValues(t, 4, got.doc["total_quantity"])
-	r.eventually(id, "raised", http.StatusAccepted)
+	r.eventually(id, "raised")
 
 	r.change(id, `"state":"paused"`, http.StatusOK)
 	assert.Equal(t, "paused", r.claim(id, "carol").code(), "at once")
 	assert.Equal(t, http.StatusOK, r.claim(id, "alice").status, "a winner keeps the receipt")
 	assert.Equal(t, "paused", r.must(http.MethodGet, fmt.Sprintf("/v1/coupons/%d", id), "", "").doc["state"])
 	r.change(id, `"state":"open"`, http.StatusOK)
-	r.eventually(id, "reopened", http.StatusAccepted)
+	r.eventually(id, "reopened")
 	assert.Equal(t, "sold_out", r.claim(id, "dave").code())
 
 	closed := fmt.Sprintf(`"closes_at":%q`, time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano))
@@ -54,7 +52,7 @@ func TestASaleChangesWhileItRuns(t *testing.T) {
 	assert.Equal(t, http.StatusGone, got.status)
 	assert.Equal(t, "closed", got.code())
 	r.change(id, `"total_quantity":null,"closes_at":"2999-01-01T00:00:00Z"`, http.StatusOK)
-	r.eventually(id, "unlimited", http.StatusAccepted)
+	r.eventually(id, "unlimited")
 	assert.Nil(t, r.must(http.MethodGet, fmt.Sprintf("/v1/coupons/%d", id), "", "").doc["remaining"])
 }
 
@@ -84,43 +82,6 @@ func TestTwoChangesAtOnceEndWithOneOfThem(t *testing.T) {
 	}, 2*time.Second, 10*time.Millisecond, "gate and ledger agree in the end: %v", total)
 }
 
-func TestTheWindowGoesByRedisClockAndNotByTheHosts(t *testing.T) {
-	t.Parallel()
-	for _, wrong := range []time.Duration{time.Minute, -time.Minute} {
-		s := startServers(t)
-		s.migrate(t)
-		r := s.run(t, func(o *api.Options) { o.Now = func() time.Time { return time.Now().Add(wrong) } })
-		now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-		s.redis.SetTime(now)
-		id := r.coupon(r.vendor(), "coffee", `"opens_at":"2026-11-20T12:00:10Z","closes_at":"2026-11-20T12:00:20Z"`)
-
-		for _, edge := range []struct {
-			at    time.Duration
-			code  string
-			retry string
-			state string
-		}{
-			{0, "not_open", "10", "scheduled"},
-			{10*time.Second - time.Microsecond, "not_open", "1", "scheduled"},
-			{10 * time.Second, "", "", "open"},
-			{20*time.Second - time.Microsecond, "", "", "open"},
-			{20 * time.Second, "closed", "", "closed"},
-		} {
-			s.redis.SetTime(now.Add(edge.at))
-			got := r.claim(id, fmt.Sprintf("u-%d", edge.at))
-			assert.Equal(t, edge.code, got.code(), "%v: %v", edge.at, got.doc)
-			assert.Equal(t, edge.retry, got.header.Get("Retry-After"))
-			if edge.code == "not_open" {
-				assert.Equal(t, "2026-11-20T12:00:10.000000Z", got.doc["opens_at"])
-			}
-			if edge.code != "" {
-				assert.Equal(t, now.Add(edge.at).Format("2006-01-02T15:04:05.000000Z"), got.doc["server_time"])
-			}
-			assert.Equal(t, edge.state, r.must(http.MethodGet, fmt.Sprintf("/v1/coupons/%d", id), "", "").doc["state"])
-		}
-	}
-}
-
 func TestSeveralPlacesOfOneUserAreNamedByKeys(t *testing.T) {
 	t.Parallel()
 	s := startServers(t)
@@ -133,7 +94,7 @@ func TestSeveralPlacesOfOneUserAreNamedByKeys(t *testing.T) {
 		assert.Contains(t, got.doc["detail"], "Idempotency-Key: ")
 	}
 	first := r.claim(id, "alice", "Idempotency-Key", "a")
-	require.Equal(t, http.StatusAccepted, first.status)
+	require.True(t, first.won())
 	again := r.claim(id, "alice", "Idempotency-Key", "a")
 	assert.Equal(t, http.StatusOK, again.status)
 	assert.Equal(t, first.doc, again.doc)
@@ -160,10 +121,10 @@ func TestOneCouponOfAnEvent(t *testing.T) {
 	event := r.admin(http.MethodPost, "/v1/admin/events", `{"name":"week","starts_at":"2026-01-01T00:00:00Z","ends_at":"2999-01-01T00:00:00Z"}`, http.StatusCreated).id()
 	of := fmt.Sprintf(`"event_id":%d`, event)
 	first := r.coupon(vendor, "coffee", of)
-	require.Equal(t, http.StatusAccepted, r.claim(first, "alice").status)
+	require.True(t, r.claim(first, "alice").won())
 	second := r.coupon(vendor, "tea", of)
 	assert.Equal(t, "event_limit", r.claim(second, "alice").code())
-	assert.Equal(t, http.StatusAccepted, r.claim(second, "bob").status)
+	assert.True(t, r.claim(second, "bob").won())
 	assert.Equal(t, http.StatusOK, r.claim(first, "alice").status)
 	got := r.admin(http.MethodPost, "/v1/admin/coupons", fmt.Sprintf(
 		`{"name":"x","vendor_id":%d,"event_id":%d,"per_user_limit":2,"opens_at":"2026-01-01T00:00:00Z","closes_at":"2999-01-01T00:00:00Z"}`, vendor, event), http.StatusBadRequest)

@@ -67,6 +67,8 @@ func startServers(t *testing.T) *servers {
 		"FIRSTCOME_REDIS_ADDRS=" + s.redis.Addr(), "FIRSTCOME_KAFKA_BROKERS=" + strings.Join(s.kafka.ListenAddrs(), ","),
 		"FIRSTCOME_KAFKA_PARTITIONS=" + fmt.Sprint(partitions), "FIRSTCOME_DATABASE_DSN=" + dsn,
 		"FIRSTCOME_AUTH_HS256_SECRET=" + secret, "FIRSTCOME_ADMISSION_MEMORY_TTL=" + memoryTTL.String(),
+		// A busy machine is slow, not broken.
+		"FIRSTCOME_HTTP_WRITE_TIMEOUT=1m", "FIRSTCOME_HTTP_READ_TIMEOUT=30s", "FIRSTCOME_HTTP_READ_HEADER_TIMEOUT=30s", "FIRSTCOME_ADMISSION_ANSWER_TIMEOUT=2s",
 	}})
 	require.NoError(t, err)
 	return s
@@ -209,10 +211,26 @@ func (r *running) admin(method, path, body string, status int) answer {
 	return got
 }
 
-func (r *running) claim(couponID int64, user string, header ...string) answer {
+// claimOnce claims without asking again.
+func (r *running) claimOnce(couponID int64, user string, header ...string) answer {
 	r.t.Helper()
 	return r.must(http.MethodPost, fmt.Sprintf("/v1/coupons/%d/issues", couponID), token(r.t, user), "", header...)
 }
+
+// claim claims as a client should: "unavailable" means to ask again.
+func (r *running) claim(couponID int64, user string, header ...string) answer {
+	r.t.Helper()
+	for range 50 {
+		if got := r.claimOnce(couponID, user, header...); got.status != http.StatusServiceUnavailable {
+			return got
+		}
+	}
+	r.t.Fatalf("coupon %d: unavailable to %s for ever", couponID, user)
+	return answer{}
+}
+
+// won says whether the answer is a receipt. Which of the two depends on whether an earlier request was heard.
+func (a answer) won() bool { return a.status == http.StatusAccepted || a.status == http.StatusOK }
 
 func (r *running) vendor() int64 {
 	r.t.Helper()

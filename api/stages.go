@@ -134,9 +134,8 @@ func (s *stages) handler() (http.Handler, error) {
 	})
 }
 
-// deadline is how long a request may work, so that its answer is written before the connection is cut. The time to read
-// counts, too: at its end net/http takes a client that waits in silence for one that is gone.
-func deadline(c config.HTTP) time.Duration { return min(c.ReadTimeout, c.WriteTimeout) * 9 / 10 }
+// deadline is how long a request may work, so that its answer is written before the connection is cut.
+func deadline(c config.HTTP) time.Duration { return c.WriteTimeout - c.WriteTimeout/10 }
 
 // checks tell whether claims can be taken. Without the database they can: known coupons need nothing of it.
 func (s *stages) checks(opts Options, f *front) {

@@ -17,8 +17,8 @@ const totalField = "total_quantity"
 // ChangeCoupon changes a coupon's terms while it runs.
 func (s *server) ChangeCoupon(c *gin.Context, id contract.CouponID) {
 	var req contract.CouponChange
-	present, err := decode(c.Request, &req, totalField)
-	if err != nil && len(fieldErrors(err)) == 0 {
+	present, err := s.decode(c, &req, totalField)
+	if err != nil && present == nil { // no object at all
 		s.fail(c, err)
 		return
 	}

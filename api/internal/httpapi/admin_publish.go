@@ -13,7 +13,7 @@ import (
 // CreateVendor creates a vendor.
 func (s *server) CreateVendor(c *gin.Context) {
 	var req contract.VendorCreate
-	_, err := decode(c.Request, &req)
+	_, err := s.decode(c, &req)
 	if err == nil && !coupon.ValidName(req.Name) {
 		err = badName()
 	}
@@ -32,7 +32,7 @@ func (s *server) CreateVendor(c *gin.Context) {
 // CreateEvent creates an event; its bounds are the publisher's to check.
 func (s *server) CreateEvent(c *gin.Context) {
 	var req contract.EventCreate
-	if _, err := decode(c.Request, &req); err != nil {
+	if _, err := s.decode(c, &req); err != nil {
 		s.fail(c, err)
 		return
 	}
@@ -49,8 +49,8 @@ func (s *server) CreateEvent(c *gin.Context) {
 // CreateCoupon publishes a coupon.
 func (s *server) CreateCoupon(c *gin.Context) {
 	var req contract.CouponCreate
-	_, err := decode(c.Request, &req, nullableOfCreate()...)
-	if err != nil && len(fieldErrors(err)) == 0 {
+	present, err := s.decode(c, &req, nullableOfCreate()...)
+	if err != nil && present == nil { // no object at all
 		s.fail(c, err)
 		return
 	}

@@ -72,9 +72,12 @@ func (s *server) views(ctx context.Context, coupons []coupon.Coupon) []coupon.Vi
 	answers := make([]coupon.ViewAnswer, len(coupons))
 	var ask []int
 	for i, c := range coupons {
-		if refs[i], answers[i].Err = s.Refs.Ref(ctx, c.ID); answers[i].Err == nil {
-			ask = append(ask, i)
+		if c.EventID == 0 { // nobody else is in its gate
+			refs[i] = c.Ref([]int64{c.ID})
+		} else if refs[i], answers[i].Err = s.Refs.Ref(ctx, c.ID); answers[i].Err != nil {
+			continue
 		}
+		ask = append(ask, i)
 	}
 	s.look(ctx, refs, answers, ask)
 	var again []int

@@ -34,7 +34,7 @@ var (
 const bodyField = "body"
 
 // decode reads the request's body, one JSON object, into dst, a pointer to a struct of the generated types, and returns
-// the names of the fields that were there. A field without a pointer is required; those in nullable may be null, which
+// the names of the fields that were there; nil when there is no object. A field without a pointer is required; those in nullable may be null, which
 // leaves the pointer nil. Everything that is wrong with the fields is in the error at once, joined FieldErrors;
 // errBodyTooLarge and errMediaType stand alone.
 func decode(r *http.Request, dst any, nullable ...string) (present map[string]bool, err error) {

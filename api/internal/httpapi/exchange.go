@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -21,6 +22,9 @@ type exchange struct {
 	code      coupon.Code // of the problem that was answered; "" for a success
 	buf       []byte      // an answer is put together here
 }
+
+// Unwrap leads http.ResponseController to the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // maxKeptBuffer is the largest buffer that is kept for the next request: problem documents and receipts have less.
 const maxKeptBuffer = 4 << 10

@@ -99,6 +99,9 @@ func TestALostGateThatAReaderMeetsIsRebuilt(t *testing.T) {
 func TestACouponThatJoinedAnEventIsNoLostGate(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
+	ofEvent := sale(7)
+	ofEvent.EventID = 5
+	a.coupons[7] = ofEvent
 	a.refs[7] = coupon.Ref{Tag: "e5", CouponID: 7} // as remembered: without the sibling that came since
 	a.held["alice"] = holding{place: place(1, 57), verdict: coupon.Holder}
 	a.views[7] = coupon.ViewAnswer{View: coupon.View{Terms: sale(7).Terms, Taken: 40, Now: gateNow}}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/time/rate"
@@ -80,7 +81,26 @@ func (s *server) bounded(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.Deadline)
 	defer cancel()
 	c.Request = c.Request.WithContext(ctx)
+	if c.Request.ContentLength == 0 {
+		s.bodyRead(c)
+	}
 	c.Next()
+}
+
+// bodyRead ends the time for reading the request. net/http goes on looking at the connection while the handler works, and
+// takes a client that waits longer than http.read_timeout for one that is gone.
+func (s *server) bodyRead(c *gin.Context) {
+	// Not supported by a recorder of a test; then there is no such time either.
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(2 * s.Deadline))
+}
+
+// decode reads the body of an admin's request.
+func (s *server) decode(c *gin.Context, dst any, nullable ...string) (present map[string]bool, err error) {
+	present, err = decode(c.Request, dst, nullable...)
+	if err == nil { // else there is no work to wait for, and perhaps a body that never ends
+		s.bodyRead(c)
+	}
+	return present, err
 }
 
 // claimRoute is the hot path's.
