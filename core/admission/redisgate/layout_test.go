@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/firstcome/firstcome/core/admission"
 	"github.com/firstcome/firstcome/core/admission/gatetest"
@@ -226,6 +227,10 @@ func TestForeignDataIsAnUnsoundGate(t *testing.T) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Println(err)
+		code = 1
+	}
 	for _, name := range []string{envSingle, envCluster} {
 		if os.Getenv(name) == "" {
 			fmt.Printf("redisgate: %s is not set: the tests on that server were skipped\n", name)
