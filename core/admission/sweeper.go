@@ -15,6 +15,10 @@ import (
 )
 
 // Defaults of SweeperDeps.
+// newcomer is for how long the sweeper leaves the gate of a new coupon to its publisher, who opens it a few milliseconds
+// after the ledger has the coupon, some hundred times later on a machine that is busy.
+const newcomer = 2 * time.Second
+
 const (
 	DefaultSweepEvery = time.Second
 	// DefaultSweepAge is above DefaultAnswerTimeout, so that a claim that is still being answered is not journaled twice.
@@ -191,6 +195,9 @@ func (s *Sweeper) look(ctx context.Context, ref coupon.Ref) ([]coupon.Place, err
 func (s *Sweeper) failed(ctx context.Context, ref coupon.Ref, err error) {
 	var unsound *coupon.UnsoundError
 	if errors.As(err, &unsound) {
+		if age := time.Since(coupon.MintedAt(ref.CouponID)); age >= 0 && age < newcomer {
+			return // its publisher is between ledger and gate; a rebuild now would overtake it
+		}
 		s.metrics.unsound.Inc()
 		s.deps.OnUnsound(*unsound)
 		return

@@ -31,6 +31,9 @@ func NewID(now time.Time) int64 {
 	return max(ms<<12|rand.Int64N(1<<12), 1) //nolint:gosec // an id is no secret
 }
 
+// MintedAt is when an id was made, to the millisecond, by the clock of its maker.
+func MintedAt(id int64) time.Time { return epochOfIDs.Add(time.Duration(id>>12) * time.Millisecond) }
+
 // ValidUserID says whether s may name a user: 1 to 64 characters of [A-Za-z0-9._:@-].
 func ValidUserID(s string) bool { return wellFormed(s, MaxUserID, '@') }
 

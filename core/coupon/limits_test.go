@@ -87,6 +87,7 @@ func TestIDsAreBelow53BitsAndGrowWithTime(t *testing.T) {
 		id := coupon.NewID(at)
 		require.Greater(t, id, last)
 		require.LessOrEqual(t, id, int64(coupon.MaxID))
+		require.Equal(t, at, coupon.MintedAt(id))
 		last = id
 	}
 }

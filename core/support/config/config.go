@@ -37,7 +37,8 @@ type Config struct {
 type HTTP struct {
 	// Addr is where the api listens; port 0 takes any free one.
 	Addr string `key:"addr" form:"addr"`
-	// ReadHeaderTimeout bounds a client that sends its request line and headers slowly.
+	// ReadHeaderTimeout bounds a client that sends its request line and headers slowly. It also ends a connection that
+	// has never sent anything, of which Go's clients keep spare ones: much below 10 s and their next POST may find it cut.
 	ReadHeaderTimeout time.Duration `key:"read_header_timeout" range:"100ms..1m"`
 	// ReadTimeout bounds the whole request; bodies have at most 64 KiB.
 	ReadTimeout time.Duration `key:"read_timeout" range:"100ms..5m"`

@@ -8,7 +8,7 @@ func Default(role Role) Config {
 	c := Config{
 		HTTP: HTTP{
 			Addr:              "127.0.0.1:8080",
-			ReadHeaderTimeout: 2 * time.Second,
+			ReadHeaderTimeout: 10 * time.Second,
 			ReadTimeout:       5 * time.Second,
 			WriteTimeout:      10 * time.Second,
 			IdleTimeout:       time.Minute,
