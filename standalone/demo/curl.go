@@ -20,7 +20,8 @@ func printCurl(w io.Writer, base, ops string, s *storm, token func(user, role st
 	open, left := s.openCoupon()
 	say(w, "\nThe stack keeps serving; Ctrl-C ends it and removes its folder. Paste any of these lines:\n")
 	line := func(what, format string, args ...any) {
-		say(w, "\n# %s\n%s\n", what, fmt.Sprintf(format, args...))
+		// The answers end without a newline.
+		say(w, "\n# %s\n%s; echo\n", what, fmt.Sprintf(format, args...))
 	}
 	line("coupons, the first three", "curl -s '%s/v1/coupons?limit=3'", base)
 	if open != 0 {
@@ -31,7 +32,7 @@ func printCurl(w io.Writer, base, ops string, s *storm, token func(user, role st
 	line("all of alice's", "curl -s -H 'Authorization: Bearer %s' %s/v1/me/issues", alice, base)
 	if full := s.fullCoupon(); full != 0 {
 		line("one that is sold out", "curl -s -X POST -H 'Authorization: Bearer %s' %s/v1/coupons/%d/issues", alice, base, full)
-		line("as an admin: ten thousand more of it; then claim again",
+		line("as an admin: ten thousand of it in all; half a second later claim again",
 			`curl -s -X PATCH -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{"total_quantity":10000,"reason":"trying it out"}' %s/v1/admin/coupons/%d`,
 			admin, base, full)
 	}

@@ -144,8 +144,12 @@ func (s *storm) record(a answer, err error, couponID int64, ask crowd.Ask, userI
 		return true
 	}
 	word := "202 accepted"
-	if a.status == http.StatusOK {
+	_, again := s.promises[claimID{coupon: r.CouponID, user: r.UserID, nth: r.Nth}]
+	switch {
+	case a.status == http.StatusOK:
 		word = "200 the same receipt again"
+	case again:
+		word = "202 the same place, being settled still"
 	}
 	s.answers[word]++
 	if s.first.IsZero() {

@@ -40,7 +40,8 @@ func run() int {
 	}
 	cfg, err := config.Load(config.Consumer, config.LoadOptions{Path: *path})
 	if err != nil {
-		return complain(2, err)
+		_, _ = fmt.Fprintln(os.Stderr, err) // it names the program itself
+		return 2
 	}
 	ctx, stop := lifecycle.Signals(context.Background())
 	defer stop()

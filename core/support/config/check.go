@@ -139,7 +139,8 @@ func checkAuth(role Role, a Auth, problems *Error) {
 		problems.add("auth.hs256_secret", "has %d bytes; allowed: at least %d, such as of `openssl rand -hex 32`",
 			len(a.HS256Secret), MinSecret)
 	case role == API && a.HS256Secret == "" && a.JWKSURL == "":
-		problems.add("auth.hs256_secret", "is missing, and so is auth.jwks_url; the api needs one of the two (FIRSTCOME_AUTH_HS256_SECRET)")
+		problems.add("auth.hs256_secret", "is missing, and so is auth.jwks_url; the api needs one of the two "+
+			"(FIRSTCOME_AUTH_HS256_SECRET: at least %d bytes, such as of `openssl rand -hex 32`)", MinSecret)
 	}
 }
 

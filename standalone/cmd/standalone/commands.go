@@ -83,9 +83,9 @@ func welcome(w io.Writer, r standalone.Running) {
   api     %[1]s/v1/coupons   (every call: %[1]s/v1/openapi.yaml)
   ops     %[2]s/readyz, /livez, /metrics
   data    %[3]s
-  tokens  standalone token --user alice; standalone token --user root --role admin
+  tokens  %[4]s token --user alice; %[4]s token --user root --role admin
 Ctrl-C stops it; the next start goes on where this one ended.
-`, r.API, r.Ops, r.DataDir)
+`, r.API, r.Ops, r.DataDir, os.Args[0])
 }
 
 func newDemo(load loader, started time.Time) *cobra.Command {
