@@ -287,7 +287,7 @@ func TestACouponThatJoinsMeanwhileIsNoObstacle(t *testing.T) {
 	for name, req := range map[string]publish.ChangeRequest{"lower": lower(2), "raise": lower(9)} {
 		t.Run(name, func(t *testing.T) {
 			open(t, func(t *testing.T, s *shop) {
-				event := s.event("e")
+				event := s.event()
 				c := s.publish(event.ID, total(5))
 				a := s.admin("a", c.ID, req)
 				require.True(t, a.Until("Change")) // knows one coupon of the event

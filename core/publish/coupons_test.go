@@ -67,7 +67,7 @@ func TestMoreCouponsThanGoTogether(t *testing.T) {
 
 func TestCouponsOfAnEventJoinItsGate(t *testing.T) {
 	open(t, func(t *testing.T, s *shop) {
-		event := s.event("e")
+		event := s.event()
 		first := s.publish(event.ID, total(2))
 		require.Equal(t, coupon.Admitted, s.claim(first.ID, "ann"))
 		results := s.publisher(free).Coupons(s.ctx, []coupon.Coupon{s.draft(event.ID, total(2)), s.draft(0, nil), s.draft(event.ID, nil)})
@@ -92,7 +92,7 @@ func TestAnEventIsCheckedBeforeItIsStored(t *testing.T) {
 			require.ErrorAs(t, err, &bad)
 			require.Equal(t, field, bad.Field)
 		}
-		s.event("e")
+		s.event()
 		_, err := s.publisher(free).Event(s.ctx, coupon.Event{Name: "e", StartsAt: now, EndsAt: now.Add(1)})
 		require.ErrorIs(t, err, coupon.ErrNameTaken)
 	})
@@ -135,7 +135,7 @@ func TestALostAnswerWhilePublishingIsSaid(t *testing.T) {
 
 func TestACouponWaitsForTheGateOfItsEvent(t *testing.T) {
 	open(t, func(t *testing.T, s *shop) {
-		event := s.event("e")
+		event := s.event()
 		tag := coupon.EventTag(event.ID)
 		s.gate.Flush("")
 		healed := make(chan struct{})
@@ -153,7 +153,7 @@ func TestACouponWaitsForTheGateOfItsEvent(t *testing.T) {
 
 func TestNobodyWaitsTwiceForTheGateOfAnEvent(t *testing.T) {
 	open(t, func(t *testing.T, s *shop) {
-		event := s.event("e")
+		event := s.event()
 		s.gate.Flush("")
 		began := time.Now()
 		var drafts []coupon.Coupon
@@ -172,7 +172,7 @@ func TestNobodyWaitsTwiceForTheGateOfAnEvent(t *testing.T) {
 
 func TestTwoPublishersJoinOneEventAtOnce(t *testing.T) {
 	open(t, func(t *testing.T, s *shop) {
-		event := s.event("e")
+		event := s.event()
 		var first, second []publish.Result
 		a := stepped.Start("a", func(a *stepped.Actor) {
 			first = s.publisher(a.Step).Coupons(s.ctx, []coupon.Coupon{s.draft(event.ID, nil)})

@@ -72,8 +72,9 @@ func (s *shop) publish(eventID int64, places *int64) coupon.Coupon {
 	return r.Coupon
 }
 
-func (s *shop) event(name string) coupon.Event {
+func (s *shop) event() coupon.Event {
 	s.t.Helper()
+	name := "e"
 	e, err := s.publisher(free).Event(s.ctx, coupon.Event{Name: name, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour)})
 	require.NoError(s.t, err)
 	return e

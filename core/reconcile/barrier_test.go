@@ -80,7 +80,7 @@ func TestAConsumersTransactionDoesNotStraddleTheBarrier(t *testing.T) {
 		w.land(late) // after the ends were noted
 		// A consumer has locked the gate and read the barriers: there is none yet.
 		partition := w.log.PartitionOf("late")
-		tx := w.book.Begin(partition, 0, late)
+		tx := w.fake.Begin(partition, 0, late)
 		committed := make(chan struct{})
 		go func() {
 			defer close(committed)

@@ -71,7 +71,7 @@ func TestGivenBackPlacesStayTombstones(t *testing.T) {
 		w.accept(id, "ann", "")
 		w.accept(id, "bob", "")
 		fakebook.ConsumeAll(w.book, w.log)
-		w.book.Revoke(id, "bob")
+		w.fake.Revoke(id, "bob")
 		w.gate.NewServer()
 		w.rebuild(w.ref(id).Tag)
 
@@ -132,7 +132,7 @@ func TestRowsThatAppearWhilePagesAreReadCountOnce(t *testing.T) {
 		}
 		w.log.Commit(0, 4)
 		next := int64(5)
-		w.book.AfterPage = func() { // the consumer goes on meanwhile
+		w.fake.AfterPage = func() { // the consumer goes on meanwhile
 			fakebook.Consume(w.book, w.log, 0, next)
 			next++
 			w.log.Commit(0, next)
@@ -149,7 +149,7 @@ func TestRowsThatAppearWhilePagesAreReadCountOnce(t *testing.T) {
 
 func TestBigCouponsAreLoadedInPagesAndChunks(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.book.PageRows = reconcile.PageRows
+		w.fake.PageRows = reconcile.PageRows
 		id := w.publish(0, nil, 1)
 		const rows, tail = 2*reconcile.PageRows + 7, 12_345
 		for n := range rows + tail {

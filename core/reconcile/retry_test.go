@@ -20,7 +20,6 @@ import (
 type failedBook struct {
 	mu     sync.Mutex
 	events map[int64]*coupon.FailedEvent
-	leased map[int64]bool
 	has    map[string]bool // users with a row
 	broken error
 }
@@ -110,13 +109,11 @@ func (r *retrying) run(ctx context.Context) (reconcile.RetryReport, error) {
 
 func TestAFailedEventGoesThroughTheGateLikeAnyClaim(t *testing.T) {
 	retries(t, func(t *testing.T, r *retrying) {
-		for user, verdict := range map[string]coupon.Verdict{"new": coupon.Admitted, "waiting": coupon.Pending, "settled": coupon.Holder} {
+		verdicts := map[string]coupon.Verdict{"new": coupon.Admitted, "waiting": coupon.Pending, "settled": coupon.Holder}
+		for user := range verdicts {
 			r.add(t, user, coupon.FailStaleEpoch, 2)
-			_ = verdict
 		}
-		r.says = func(user string) (coupon.Verdict, error) {
-			return map[string]coupon.Verdict{"new": coupon.Admitted, "waiting": coupon.Pending, "settled": coupon.Holder}[user], nil
-		}
+		r.says = func(user string) (coupon.Verdict, error) { return verdicts[user], nil }
 		report, err := r.run(context.Background())
 		require.NoError(t, err)
 		require.Equal(t, reconcile.RetryReport{Taken: 3, Replayed: 3}, report)

@@ -19,49 +19,49 @@ import (
 // changes and publications, each of which may lose an answer, crash anywhere or wake up late, while the gate's server
 // is lost or replaced. Afterwards everything is repaired, and the invariants must hold.
 
-func TestRebuildsKeepEveryPromiseInAnyOrderOfSteps(t *testing.T) {
-	simulate(t, func(s *simulation) {
-		s.w.ids = []int64{s.w.publish(0, total(2), 1)}
-		s.run(map[string]int{"rebuild": 3, "fault": 2}, 70)
-	})
+func TestRebuildsKeepEveryPromiseInAnyOrderOfSteps(t *testing.T) { simulate(t, rebuildsOfOne) }
+
+func rebuildsOfOne(s *simulation) {
+	s.w.ids = []int64{s.w.publish(0, total(2), 1)}
+	s.run(map[string]int{"rebuild": 3, "fault": 2}, 70)
 }
 
-func TestRebuildsOfAnEventKeepOneCouponAUser(t *testing.T) {
-	simulate(t, func(s *simulation) {
-		event := s.w.event()
-		s.w.publish(event, total(2), 1)
-		s.w.publish(event, total(1), 1)
-		s.event = event
-		s.run(map[string]int{"rebuild": 3, "fault": 2, "join": 1}, 70)
-	})
+func TestRebuildsOfAnEventKeepOneCouponAUser(t *testing.T) { simulate(t, rebuildsOfAnEvent) }
+
+func rebuildsOfAnEvent(s *simulation) {
+	event := s.w.event()
+	s.w.publish(event, total(2), 1)
+	s.w.publish(event, total(1), 1)
+	s.event = event
+	s.run(map[string]int{"rebuild": 3, "fault": 2, "join": 1}, 70)
 }
 
-func TestRebuildsKeepTheKeysOfClaimsAboveOne(t *testing.T) {
-	simulate(t, func(s *simulation) {
-		s.w.publish(0, total(4), 2)
-		s.run(map[string]int{"rebuild": 3, "fault": 2}, 70)
-	})
+func TestRebuildsKeepTheKeysOfClaimsAboveOne(t *testing.T) { simulate(t, rebuildsAboveOne) }
+
+func rebuildsAboveOne(s *simulation) {
+	s.w.publish(0, total(4), 2)
+	s.run(map[string]int{"rebuild": 3, "fault": 2}, 70)
 }
 
-func TestChangesEndAlikeInGateAndBookInAnyOrderOfSteps(t *testing.T) {
-	simulate(t, func(s *simulation) {
-		s.w.publish(0, total(2), 1)
-		s.run(map[string]int{"change": 4, "finish": 1}, 70)
-	})
+func TestChangesEndAlikeInGateAndBookInAnyOrderOfSteps(t *testing.T) { simulate(t, changesAlone) }
+
+func changesAlone(s *simulation) {
+	s.w.publish(0, total(2), 1)
+	s.run(map[string]int{"change": 4, "finish": 1}, 70)
 }
 
-func TestChangesAndRebuildsCrossAnywhere(t *testing.T) {
-	simulate(t, func(s *simulation) {
-		s.w.publish(0, total(2), 1)
-		s.run(map[string]int{"rebuild": 2, "fault": 1, "change": 3, "finish": 1}, 80)
-	})
+func TestChangesAndRebuildsCrossAnywhere(t *testing.T) { simulate(t, changesAndRebuilds) }
+
+func changesAndRebuilds(s *simulation) {
+	s.w.publish(0, total(2), 1)
+	s.run(map[string]int{"rebuild": 2, "fault": 1, "change": 3, "finish": 1}, 80)
 }
 
-func TestPublishersMayCrashOrWakeLate(t *testing.T) {
-	simulate(t, func(s *simulation) {
-		s.event = s.w.event()
-		s.run(map[string]int{"new": 2, "join": 2, "rebuild": 3, "fault": 1, "change": 1}, 80)
-	})
+func TestPublishersMayCrashOrWakeLate(t *testing.T) { simulate(t, publishers) }
+
+func publishers(s *simulation) {
+	s.event = s.w.event()
+	s.run(map[string]int{"new": 2, "join": 2, "rebuild": 3, "fault": 1, "change": 1}, 80)
 }
 
 // simulation draws the order of steps.

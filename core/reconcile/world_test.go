@@ -31,13 +31,39 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
+// books is a ledger, and what a test wants to know of it.
+type books interface {
+	stepped.AnyBook
+	fakebook.Writer
+	Rows(couponID int64) []coupon.Place
+	Failures() []fakebook.Failed
+	ChangesOf(couponID int64) []coupon.Change
+	Outcomes(couponID int64) map[int64]string
+	IDs() []int64
+}
+
+// gates is a gate, and what a test does to it.
+type gates interface {
+	admission.Gate
+	stepped.AnyGate
+	reconcile.Viewer
+	Holder(ctx context.Context, ref coupon.Ref, userID string, nth int) (coupon.Place, coupon.Verdict, error)
+	Sound(ctx context.Context, refs []coupon.Ref) []error
+	Flush(tag string)
+	NewServer()
+	Lose(tag, key string)
+}
+
 // world is a whole firstcome in memory, whose parts take a step when a test says so.
 type world struct {
-	t    tester
-	ctx  context.Context
-	book *fakebook.Book
-	log  *fakebook.Log
-	gate *memgate.Gate
+	t     tester
+	ctx   context.Context
+	m     time.Duration
+	lease time.Duration // 0: the default
+	book  books
+	fake  *fakebook.Book // the same, where it is one
+	log   *fakebook.Log
+	gate  gates
 
 	decided  []coupon.Place // what gates have given, whoever knows of it
 	promised map[string]coupon.Place
@@ -45,11 +71,19 @@ type world struct {
 	ids      []int64
 	asked    []string // tags that somebody found unsound
 	names    int
+	prefix   string // of names
 }
 
 func newWorld(t tester, partitions int) *world {
+	book := fakebook.NewBook()
+	w := worldOf(t, book, memgate.New(memgate.Options{}), partitions)
+	w.fake = book
+	return w
+}
+
+func worldOf(t tester, book books, gate gates, partitions int) *world {
 	return &world{
-		t: t, ctx: context.Background(), book: fakebook.NewBook(), log: fakebook.NewLog(partitions), gate: memgate.New(memgate.Options{}),
+		t: t, ctx: context.Background(), m: m, book: book, log: fakebook.NewLog(partitions), gate: gate,
 		promised: map[string]coupon.Place{}, pos: map[int32]int64{},
 	}
 }
@@ -66,14 +100,14 @@ func (w *world) rebuilder(owner string, step stepped.Step) *reconcile.Rebuilder 
 	step = orFree(step)
 	return reconcile.NewRebuilder(reconcile.Deps{
 		Book: stepped.NewBook(w.book, step), Gates: stepped.NewGate(w.gate, step), Journal: &stepped.Log{Log: w.log, Step: step},
-		M: m, Owner: owner, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		M: w.m, Owner: owner, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Lease: w.lease,
 	})
 }
 
 // rebuilderWith makes one on other gates.
 func (w *world) rebuilderWith(owner string, gates reconcile.Gates) *reconcile.Rebuilder {
 	return reconcile.NewRebuilder(reconcile.Deps{
-		Book: w.book, Gates: gates, Journal: w.log, M: m, Owner: owner, Log: slog.New(slog.DiscardHandler),
+		Book: w.book, Gates: gates, Journal: w.log, M: w.m, Owner: owner, Log: slog.New(slog.DiscardHandler),
 		Registerer: prometheus.NewRegistry(),
 	})
 }
@@ -98,7 +132,7 @@ func (w *world) publisher(step stepped.Step) *publish.Publisher {
 	step = orFree(step)
 	book := stepped.NewBook(w.book, step)
 	return publish.New(publish.Deps{
-		Book: book, Gate: stepped.NewGate(w.gate, step), Refs: book, M: m, Log: slog.New(slog.DiscardHandler),
+		Book: book, Gate: stepped.NewGate(w.gate, step), Refs: book, M: w.m, Log: slog.New(slog.DiscardHandler),
 		OnUnsound: func(e coupon.UnsoundError) { w.asked = append(w.asked, e.Tag) },
 	})
 }
@@ -116,7 +150,7 @@ func total(n int64) *int64 { return &n }
 func (w *world) draft(eventID int64, places *int64, limit int) coupon.Coupon {
 	w.names++
 	return coupon.Coupon{
-		Name: fmt.Sprintf("coupon %d", w.names), VendorID: 1, EventID: eventID, Kind: coupon.FirstComeIssue, PerUserLimit: limit,
+		Name: fmt.Sprintf("%scoupon %d", w.prefix, w.names), VendorID: 1, EventID: eventID, Kind: coupon.FirstComeIssue, PerUserLimit: limit,
 		Terms: coupon.Terms{
 			Total: places, State: coupon.StateOpen, OpensAt: time.Now().UTC(), ClosesAt: time.Now().Add(time.Hour).UTC(),
 		},
@@ -136,7 +170,7 @@ func (w *world) event() int64 {
 	w.t.Helper()
 	w.names++
 	e, err := w.publisher(nil).Event(w.ctx, coupon.Event{
-		Name: fmt.Sprintf("event %d", w.names), StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour),
+		Name: fmt.Sprintf("%sevent %d", w.prefix, w.names), StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour),
 	})
 	require.NoError(w.t, err)
 	return e.ID
@@ -253,7 +287,7 @@ func (w *world) settle() {
 		if finishErr == nil && !swept && len(open) == 0 && queue.Waiting() == 0 {
 			return
 		}
-		require.Eventually(w.t, func() bool { return queue.Waiting() == 0 }, 2*time.Minute, m)
+		require.Eventually(w.t, func() bool { return queue.Waiting() == 0 }, 2*time.Minute, w.m)
 	}
 	w.t.Fatalf("it does not settle: %v", finishErr)
 }
@@ -322,7 +356,7 @@ func (w *world) checkView(c coupon.Coupon, rows int) {
 		answer := w.gate.Views(w.ctx, []coupon.Ref{w.ref(c.ID)})[0]
 		view = answer.View
 		return answer.Err == nil && !view.Changing
-	}, time.Minute, m/2)
+	}, time.Minute, w.m/2)
 	require.EqualValues(w.t, rows, view.Taken, "I5: admitted and rows")
 	require.Zero(w.t, view.Pending)
 	require.True(w.t, sameTerms(view.Terms, c.Terms), "gate has %s, book has %s", show(view.Terms), show(c.Terms))

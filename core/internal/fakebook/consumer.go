@@ -75,23 +75,33 @@ func (t *Tx) Commit() {
 	}
 }
 
-// Consume is a whole transaction for the record at an offset; false when there is none.
-func Consume(b *Book, l *Log, partition int32, offset int64) bool {
+// Write is a whole transaction for one record.
+func (b *Book) Write(partition int32, offset int64, p coupon.Place) {
+	b.Begin(partition, offset, p).Commit()
+}
+
+// Writer writes the record at an offset like a consumer.
+type Writer interface {
+	Write(partition int32, offset int64, p coupon.Place)
+}
+
+// Consume writes the record at an offset; false when there is none.
+func Consume(w Writer, l *Log, partition int32, offset int64) bool {
 	p, ok := l.At(partition, offset)
 	if ok {
-		b.Begin(partition, offset, p).Commit()
+		w.Write(partition, offset, p)
 	}
 	return ok
 }
 
 // ConsumeAll writes what is not committed yet, and commits.
-func ConsumeAll(b *Book, l *Log) {
+func ConsumeAll(w Writer, l *Log) {
 	for n := range l.parts {
 		partition := int32(n)
 		l.mu.Lock()
 		offset := l.committed[partition]
 		l.mu.Unlock()
-		for Consume(b, l, partition, offset) {
+		for Consume(w, l, partition, offset) {
 			offset++
 		}
 		l.Commit(partition, offset)
