@@ -46,6 +46,8 @@ func eventBeforeCap(f *fixture) {
 	f.admit(a.Ref, "u")
 	f.admit(b.Ref, "v")
 	require.Equal(f, []coupon.Verdict{coupon.EventLimit, coupon.SoldOut}, verdicts(f.admit(b.Ref, "u", "w")))
+	require.NoError(f, f.change(b, 1, false, state(coupon.StatePaused)), "and after what holds for everybody")
+	require.Equal(f, []coupon.Verdict{coupon.Paused, coupon.Pending}, verdicts(f.admit(b.Ref, "u", "v")))
 }
 
 func forUseIsFree(f *fixture) {

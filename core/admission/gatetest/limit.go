@@ -78,6 +78,9 @@ func limitBeforeCap(f *fixture) {
 	f.publish(c)
 	got := f.admitAsks(c.Ref, ask("u", "a"), ask("u", "b"), ask("u", "c"), ask("v", "a"))
 	require.Equal(f, []coupon.Verdict{coupon.Admitted, coupon.Admitted, coupon.UserLimit, coupon.SoldOut}, verdicts(got))
+	require.NoError(f, f.change(c, 1, false, state(coupon.StatePaused)), "and after what holds for everybody")
+	got = f.admitAsks(c.Ref, ask("u", "c"), ask("u", "a"))
+	require.Equal(f, []coupon.Verdict{coupon.Paused, coupon.Pending}, verdicts(got))
 }
 
 func missingKey(f *fixture) {

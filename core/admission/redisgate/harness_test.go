@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -131,9 +130,12 @@ type clientHarness struct {
 // of this program finds in Redis.
 func harness(t *testing.T, cfg redisgate.Config) clientHarness {
 	t.Helper()
-	gate, err := redisgate.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: cfg.Addrs, IsClusterMode: cfg.Mode == redisgate.ModeCluster})
+	// A second is long for a server, and short for a machine that tests everything at once.
+	options := &redis.UniversalOptions{
+		Addrs: cfg.Addrs, IsClusterMode: cfg.Mode == redisgate.ModeCluster, ContextTimeoutEnabled: true,
+		ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+	}
+	gate, client := redisgate.New(redis.NewUniversalClient(options)), redis.NewUniversalClient(options)
 	t.Cleanup(func() {
 		require.NoError(t, gate.Close())
 		require.NoError(t, client.Close())

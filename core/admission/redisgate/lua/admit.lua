@@ -105,44 +105,62 @@ local function decide_single()
   end
 end
 
+-- A user's places, read once a batch: their values by nth, nth by key, and the smallest free nth.
+local known = {}
+local function places_of(user)
+  local mine = known[user]
+  if mine then
+    return mine
+  end
+  local fields = {}
+  for nth = 1, limit do
+    fields[nth] = user .. '\31' .. nth
+  end
+  mine = { values = redis.call('HMGET', KEYS[3], unpack(fields)), nth_of = {} }
+  for nth = limit, 1, -1 do
+    if mine.values[nth] then
+      local _, seq, _, key = place_of(mine.values[nth])
+      broken = broken or not seq
+      mine.nth_of[key or ''] = nth
+    else
+      mine.free = nth
+    end
+  end
+  known[user] = mine
+  return mine
+end
+
+local function give_next(user, mine, key)
+  local nth = mine.free
+  local decision
+  decision, mine.values[nth] = give(user .. '\31' .. nth, nth, key)
+  mine.nth_of[key] = nth
+  mine.free = nil
+  for further = nth + 1, limit do
+    if not mine.values[further] then
+      mine.free = further
+      break
+    end
+  end
+  return decision
+end
+
 local function decide_many()
-  local mine = {} -- user -> values of nth 1..limit, false where free
   for at = FIRST, #ARGV, 2 do
     local user, key = ARGV[at], ARGV[at + 1]
-    local fields = {}
-    for nth = 1, limit do
-      fields[nth] = user .. '\31' .. nth
-    end
-    local places = mine[user]
-    if not places then
-      places = redis.call('HMGET', KEYS[3], unpack(fields))
-      mine[user] = places
-    end
-    local found, free
-    for nth = 1, limit do
-      local value = places[nth]
-      if value then
-        local _, seq, _, its = place_of(value)
-        broken = broken or not seq
-        if its == key then
-          found = nth
-          break
-        end
-      elseif not free then
-        free = nth
-      end
-    end
+    local mine = places_of(user)
+    local nth = mine.nth_of[key]
     local decision
-    if found then
-      decision = held(fields[found], found, places[found])
+    if nth then
+      decision = held(user .. '\31' .. nth, nth, mine.values[nth])
     elseif refusal then
       decision = refusal
-    elseif not free then
+    elseif not mine.free then
       decision = USER_LIMIT
     elseif coupon.admitted >= t.cap then
       decision = SOLD_OUT
     else
-      decision, places[free] = give(fields[free], free, key)
+      decision = give_next(user, mine, key)
     end
     decisions[#decisions + 1] = decision
   end
