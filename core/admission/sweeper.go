@@ -19,7 +19,9 @@ import (
 // after the ledger has the coupon, some hundred times later on a machine that is busy.
 const newcomer = 2 * time.Second
 
+// What a sweeper does when nothing else is configured.
 const (
+	// DefaultSweepEvery is the time from the begin of one pass to the next.
 	DefaultSweepEvery = time.Second
 	// DefaultSweepAge is above DefaultAnswerTimeout, so that a claim that is still being answered is not journaled twice.
 	DefaultSweepAge = 3 * time.Second

@@ -23,11 +23,10 @@ type MarkAnswer struct {
 	Err error // ErrOvertaken: the gate is of this epoch or newer
 }
 
-// Narrows says whether every term of to is at most as generous as t's; Widens, at least as generous. Equal terms are
-// both. A change that is neither takes two steps: first Step, then the rest.
+// Narrows says whether every term of to is at most as generous as t's. Equal terms narrow and widen. A change that is neither takes two steps: first Step, then the rest.
 func (t Terms) Narrows(to Terms) bool { return t.Meet(to).Same(to) }
 
-// Widens: see Narrows. While t lets nobody in because it is not open, moving its window to where it does not touch the
+// Widens says whether every term of to is at least as generous as t's. While t lets nobody in because it is not open, moving its window to where it does not touch the
 // old one takes nothing from anybody.
 func (t Terms) Widens(to Terms) bool {
 	if t.State != StateOpen && !t.touches(to) {

@@ -43,7 +43,7 @@ func startEmpty(ctx context.Context) (base string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err = cmd.Start(); err != nil {
 		return "", nil, err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')

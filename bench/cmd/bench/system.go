@@ -132,10 +132,10 @@ func (s *system) round(ctx context.Context, requests, connections int) (loadgen.
 			var receipt struct {
 				Seq int64 `json:"seq"`
 			}
-			err := json.Unmarshal(body, &receipt)
+			unreadable := json.Unmarshal(body, &receipt)
 			mu.Lock()
 			defer mu.Unlock()
-			if status != http.StatusAccepted || err != nil || seqs[receipt.Seq] {
+			if status != http.StatusAccepted || unreadable != nil || seqs[receipt.Seq] {
 				wrong++
 			}
 			seqs[receipt.Seq] = true

@@ -68,7 +68,7 @@ func (g *Gate) inspect(ctx context.Context, cfg Config, log *slog.Logger) error 
 	if err == nil && cfg.mode() == ModeSingle && strings.Contains(cluster, "cluster_enabled:1") {
 		return fmt.Errorf("redis at %s is a node of a cluster (redis.mode)", addrs)
 	}
-	if err := g.client.Eval(ctx, luaSource("prelude")+"return this_server()", nil).Err(); err != nil {
+	if err = g.client.Eval(ctx, luaSource("prelude")+"return this_server()", nil).Err(); err != nil {
 		return fmt.Errorf("redis at %s does not tell a script who it is (INFO server, INFO replication), and a gate must notice "+
 			"another server: %w", addrs, err)
 	}

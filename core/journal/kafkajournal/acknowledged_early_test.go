@@ -60,11 +60,12 @@ func settingsOf(t *testing.T, brokers []string, topic string) map[string]string 
 	s.Metadata.Full = true // the controller is asked for by it
 	admin, err := sarama.NewClusterAdmin(brokers, s)
 	require.NoError(t, err)
-	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
+	described, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{})
 	require.NoError(t, err)
 	require.NoError(t, admin.Close())
-	settings := make(map[string]string, len(entries))
-	for _, e := range entries {
+	require.Len(t, described, 1)
+	settings := make(map[string]string)
+	for _, e := range described[0].Configs {
 		settings[e.Name] = e.Value
 	}
 	return settings
