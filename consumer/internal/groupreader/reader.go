@@ -167,8 +167,8 @@ func (r *Reader) forget(partition int32) {
 func (r *Reader) trouble(err error) {
 	var of *sarama.ConsumerError
 	if errors.As(err, &of) && errors.Is(err, sarama.ErrOffsetOutOfRange) {
-		err = fmt.Errorf("%w: the group's offset is not in the log: records may be lost; compare with `batch verify`, then "+
-			"set the offsets of group %s (%w)", coupon.ErrLogCut, r.cfg.Journal.Group, of)
+		err = fmt.Errorf("%w: the group's offset is not in the log: records may be lost; compare issued_count with what "+
+			"users were promised, then set the offsets of group %s to the start of the log (%w)", coupon.ErrLogCut, r.cfg.Journal.Group, of)
 		r.progress.with(of.Partition, func(s *state) { s.unread = err })
 	}
 	err = r.explain(err)
