@@ -78,7 +78,7 @@ func benchWriter(b *testing.B, dsn string, coupons, again int) {
 	w := ledger.NewWriter(book, ledger.WriterOptions{
 		Topic: "bench", Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
-	users := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	users := rand.New(rand.NewPCG(1, 2))
 	var last []coupon.Place
 	var bareTook, writerTook time.Duration
 	for n := range b.N + 1 {

@@ -227,6 +227,14 @@ func loadAll(t *testing.T, b desk) {
 	require.Zero(t, told[small.ID].Applied, "the terms and the revision that they are of")
 	require.Equal(t, coupon.StateOpen, told[small.ID].State)
 	require.EqualValues(t, 2100, told[big.ID].IssuedCount)
+
+	alone := 0 // 1050 rows, and the first page ends between the places of one user
+	require.NoError(t, b.book.LoadTags(t.Context(), []string{several.Tag()}, func([]coupon.Coupon) error { return nil },
+		func(_ coupon.Ref, rows []coupon.Place) error {
+			alone += len(rows)
+			return nil
+		}))
+	require.Equal(t, 1050, alone)
 }
 
 // Every batch writes as many rows of one coupon as of the other: a load that sees half of one is no snapshot.
