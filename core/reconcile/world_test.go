@@ -357,7 +357,7 @@ func (w *world) checkView(c coupon.Coupon, rows int) {
 		view = answer.View
 		return answer.Err == nil && !view.Changing
 	}, time.Minute, w.m/2)
-	require.EqualValues(w.t, rows, view.Taken, "I5: admitted and rows")
+	require.EqualValues(w.t, rows, view.Taken, "I5: admitted and rows; failed events: %+v", w.book.Failures())
 	require.Zero(w.t, view.Pending)
 	require.True(w.t, sameTerms(view.Terms, c.Terms), "gate has %s, book has %s", show(view.Terms), show(c.Terms))
 }
