@@ -73,15 +73,12 @@ func TestKeysAndValuesInRedis(t *testing.T) {
 		}
 		require.NoError(t, g.LoadRows(ctx, m.Mark, ref, rows))
 		load := fmt.Sprintf("%sload:7:%s:", p, m.Token)
+		requireRunsOut(t, client, fmt.Sprint(load, "holders:", id))
 		added, err := g.LoadTail(ctx, m.Mark, ref, []coupon.Place{{UserID: "w", Nth: 1, Seq: 4, AcceptedAt: at, Key: "k"}})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, added)
 		require.Equal(t, []string{p + "gate", load + "calls", load + fmt.Sprint("holders:", id)}, keysOf(t, client, ref.Tag))
-		for _, private := range []string{"calls", fmt.Sprint("holders:", id)} {
-			ttl := client.PTTL(ctx, load+private).Val()
-			require.Greater(t, ttl, 50*time.Minute, private)
-			require.LessOrEqual(t, ttl, time.Hour, private)
-		}
+		requireRunsOut(t, client, load+"calls", fmt.Sprint(load, "holders:", id))
 		open := coupon.Opening{Mark: m.Mark, Coupons: []coupon.OpeningCoupon{
 			{Ref: ref, Terms: terms, Revision: 12, Holders: 3, Returned: 1, LastSeq: 1 << 40},
 		}}
@@ -223,6 +220,33 @@ func TestForeignDataIsAnUnsoundGate(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Private keys of a rebuild that died go by themselves.
+func TestLoadsRunOut(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, g gatetest.Gate, client redis.UniversalClient, id int64) {
+		tag := fmt.Sprint("e", id)
+		ref := coupon.Ref{Tag: tag, CouponID: id, EventID: id, PerUserLimit: 1, Member: true, Siblings: []int64{id}}
+		places := []coupon.Place{{UserID: "u", Nth: 1, Seq: 1, AcceptedAt: time.UnixMicro(1_795_000_000_123_456)}}
+		load := func(m coupon.Mark) string { return fmt.Sprintf("fc:{%s}:load:%d:%s:", tag, m.Epoch, m.Token) }
+		rows := g.Mark(t.Context(), []coupon.Mark{{Tag: tag, Epoch: 1}})[0]
+		require.NoError(t, g.LoadRows(t.Context(), rows.Mark, ref, places))
+		requireRunsOut(t, client, load(rows.Mark)+"members", fmt.Sprint(load(rows.Mark), "holders:", id))
+		tail := g.Mark(t.Context(), []coupon.Mark{{Tag: tag, Epoch: 2}})[0]
+		_, err := g.LoadTail(t.Context(), tail.Mark, ref, places)
+		require.NoError(t, err)
+		requireRunsOut(t, client, load(tail.Mark)+"members", load(tail.Mark)+"calls", fmt.Sprint(load(tail.Mark), "holders:", id))
+	})
+}
+
+func requireRunsOut(t *testing.T, client redis.UniversalClient, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		ttl := client.PTTL(t.Context(), key).Val()
+		require.Greater(t, ttl, 50*time.Minute, key)
+		require.LessOrEqual(t, ttl, time.Hour, key)
+	}
 }
 
 func TestMain(m *testing.M) {
