@@ -81,7 +81,7 @@ func TestAServerSaysWhatIsWrong(t *testing.T) {
 				`refused user "nobody-here": wrong user or password in database.dsn?`: func(c *mysql.Config) {
 					c.User, c.Passwd = "nobody-here", password
 				},
-				`has no database "not_there": CREATE DATABASE not_there first`: func(c *mysql.Config) { c.DBName = "not_there" },
+				`has no database "firstcome_test_not_there": CREATE DATABASE firstcome_test_not_there first`: func(c *mysql.Config) { c.DBName = "firstcome_test_not_there" },
 				"has a parameter that neither the driver nor the server knows": func(c *mysql.Config) {
 					c.Params = map[string]string{"tiemout": "5"}
 				},
