@@ -12,7 +12,7 @@ import (
 // loadRows reads what the consumers have written, page by page, into the marks' private keys. It is read after the
 // committed offsets, so that a record below them is a row here, or a failed event.
 func (p *pass) loadRows(ctx context.Context) error {
-	err := p.Book.LoadTags(ctx, p.tags(), p.take, func(ref coupon.Ref, rows []coupon.Place) error {
+	err := p.deps.Book.LoadTags(ctx, p.tags(), p.take, func(ref coupon.Ref, rows []coupon.Place) error {
 		c := p.coupons[ref.CouponID]
 		if c == nil {
 			return fmt.Errorf("rows of coupon %d, which was not told before", ref.CouponID)
@@ -65,7 +65,7 @@ func (t *tagPass) complete() {
 func (p *pass) loadPage(ctx context.Context, c *couponPass, ref coupon.Ref, rows []coupon.Place) error {
 	var err error
 	for range tries { // to load the same rows twice is safe
-		if err = p.Gates.LoadRows(ctx, c.tag.mark, ref, rows); !isUnknown(err) {
+		if err = p.deps.Gates.LoadRows(ctx, c.tag.mark, ref, rows); !isUnknown(err) {
 			break
 		}
 		if pause(ctx, retryWait) != nil {

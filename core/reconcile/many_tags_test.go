@@ -95,9 +95,8 @@ func TestReplicasMayLagBehindTheMark(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		id := w.halfWritten()
 		c := &counting{}
-		r := w.rebuilder("a", c.step)
-		r.ReplicaMaxLag = 7 * time.Second
-		_, err := r.Rebuild(w.ctx, []string{w.ref(id).Tag}, true)
+		w.lag = 7 * time.Second
+		_, err := w.rebuilder("a", c.step).Rebuild(w.ctx, []string{w.ref(id).Tag}, true)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, c.at["Ends"].Sub(c.at["Mark"]), 7*time.Second, "the ends are noted when no replica can be promoted without the mark")
 	})

@@ -120,7 +120,7 @@ func (p *pass) leave(t *tagPass, step string, err error) {
 		t.report.Outcome = Overtaken
 	}
 	delete(p.live, t.mark.Tag)
-	p.Log.Warn("a gate stays shut for now", "tag", t.mark.Tag, "epoch", t.mark.Epoch, "outcome", t.report.Outcome, "error", t.report.Err)
+	p.deps.Log.Warn("a gate stays shut for now", "tag", t.mark.Tag, "epoch", t.mark.Epoch, "outcome", t.report.Outcome, "error", t.report.Err)
 }
 
 // lost is leave for what a gate's call said. Several unknown answers in a row mean that the gates are out of reach.
@@ -161,7 +161,7 @@ func (p *pass) takeEpochs(ctx context.Context, force bool, lease time.Duration) 
 	for i, r := range p.reports {
 		tags[i] = r.Tag
 	}
-	marks, err := p.Book.BumpEpochs(ctx, tags, p.Owner, lease, force)
+	marks, err := p.deps.Book.BumpEpochs(ctx, tags, p.deps.Owner, lease, force)
 	if err != nil {
 		return err
 	}
@@ -171,14 +171,16 @@ func (p *pass) takeEpochs(ctx context.Context, force bool, lease time.Duration) 
 		report.Epoch = m.Epoch
 		p.live[m.Tag] = &tagPass{mark: m, report: report}
 	}
-	p.Log.Info("rebuild begins", "tags", len(marks), "left_to_others", len(tags)-len(marks))
+	if len(marks) > 0 {
+		p.deps.Log.Info("rebuild begins", "tags", len(marks), "left_to_others", len(tags)-len(marks))
+	}
 	return nil
 }
 
 // markGates never asks a second time for the same mark. Where the answer was lost the mark may stand or not, and it has
 // a token that we do not know: the next attempt takes an epoch of its own.
 func (p *pass) markGates(ctx context.Context) error {
-	for _, answer := range p.Gates.Mark(ctx, p.liveMarks()) {
+	for _, answer := range p.deps.Gates.Mark(ctx, p.liveMarks()) {
 		t := p.live[answer.Tag]
 		if answer.Err != nil {
 			if err := p.lost(ctx, t, "mark", answer.Err); err != nil {
@@ -190,16 +192,16 @@ func (p *pass) markGates(ctx context.Context) error {
 		t.mark.Token = answer.Token
 	}
 	p.markedAt = time.Now()
-	return pause(ctx, p.ReplicaMaxLag) // what a replica might promote without the mark is too old to say "stands"
+	return pause(ctx, p.deps.ReplicaMaxLag) // what a replica might promote without the mark is too old to say "stands"
 }
 
 func (p *pass) noteEnds(ctx context.Context) (err error) {
-	p.ends, err = p.Journal.Ends(ctx)
+	p.ends, err = p.deps.Journal.Ends(ctx)
 	return err
 }
 
 func (p *pass) storeBarriers(ctx context.Context) error {
-	kept, err := p.Book.StoreBarriers(ctx, p.liveMarks(), p.ends)
+	kept, err := p.deps.Book.StoreBarriers(ctx, p.liveMarks(), p.ends)
 	if err != nil {
 		return err
 	}
@@ -213,21 +215,21 @@ func (p *pass) storeBarriers(ctx context.Context) error {
 		}
 	}
 	// No barrier of a smaller epoch can be stored from now on, so what is read here is all of them.
-	p.barriers, err = p.Book.Barriers(ctx, p.tags())
+	p.barriers, err = p.deps.Book.Barriers(ctx, p.tags())
 	return err
 }
 
 func (p *pass) readCommitted(ctx context.Context) (err error) {
-	p.committed, err = p.Journal.Committed(ctx)
+	p.committed, err = p.deps.Journal.Committed(ctx)
 	if errors.Is(err, coupon.ErrLogCut) {
-		p.Log.Error("ALARM: records that no consumer has written are gone from the journal; the gates stay shut", "tags", len(p.live), "error", err)
+		p.deps.Log.Error("ALARM: records that no consumer has written are gone from the journal; the gates stay shut", "tags", len(p.live), "error", err)
 	}
 	return err
 }
 
 // openGates opens what was loaded, M after the last mark, so that no api remembers a refusal of an older gate.
 func (p *pass) openGates(ctx context.Context) error {
-	if err := pause(ctx, time.Until(p.markedAt.Add(p.M))); err != nil {
+	if err := pause(ctx, time.Until(p.markedAt.Add(p.deps.M))); err != nil {
 		return err
 	}
 	tried := map[string]int{}
@@ -257,10 +259,10 @@ func (p *pass) openOnce(ctx context.Context) (again map[string]error) {
 	tags := p.tags()
 	openings := make([]coupon.Opening, len(tags))
 	for i, tag := range tags {
-		openings[i] = p.live[tag].opening(p.M)
+		openings[i] = p.live[tag].opening(p.deps.M)
 	}
 	again = map[string]error{}
-	for i, err := range p.Gates.Open(ctx, openings) {
+	for i, err := range p.deps.Gates.Open(ctx, openings) {
 		t := p.live[tags[i]]
 		switch {
 		case err == nil:
@@ -297,7 +299,7 @@ func (p *pass) progress(msg string, args ...any) {
 		return
 	}
 	p.shown = time.Now()
-	p.Log.Info(msg, args...)
+	p.deps.Log.Info(msg, args...)
 }
 
 // unread are the partitions that have records between committed and noted offsets, and where they begin and end.

@@ -165,7 +165,7 @@ func (q *Queue) look(ctx context.Context, tags []string) (unsound []string, err 
 	if err != nil {
 		return nil, err
 	}
-	epochs, err := q.deps.Rebuilder.Book.Epochs(ctx, tags)
+	epochs, err := q.deps.Rebuilder.deps.Book.Epochs(ctx, tags)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (q *Queue) refs(ctx context.Context, tags []string) (map[string][]coupon.Re
 	refs := make(map[string][]coupon.Ref, len(tags))
 	for {
 		coupons := map[string][]coupon.Coupon{}
-		err := q.deps.Rebuilder.Book.LoadTags(ctx, tags, func(told []coupon.Coupon) error {
+		err := q.deps.Rebuilder.deps.Book.LoadTags(ctx, tags, func(told []coupon.Coupon) error {
 			for _, c := range told {
 				coupons[c.Tag()] = append(coupons[c.Tag()], c)
 			}
@@ -261,7 +261,7 @@ func (q *Queue) lease(tags []string) time.Duration {
 	for _, tag := range tags {
 		most = max(most, q.asked[tag].overtaken)
 	}
-	return q.deps.Rebuilder.Lease << min(most, maxLeaseDoublings)
+	return q.deps.Rebuilder.deps.Lease << min(most, maxLeaseDoublings)
 }
 
 // later puts a tag off.

@@ -67,7 +67,7 @@ type RetrierDeps struct {
 
 // Retrier sends failed events through the gate again. Never straight into the ledger: a row without a place at the gate
 // would be one too many (invariant I5).
-type Retrier struct{ RetrierDeps }
+type Retrier struct{ deps RetrierDeps }
 
 // NewRetrier makes a Retrier.
 func NewRetrier(d RetrierDeps) *Retrier { return &Retrier{d} }
@@ -90,7 +90,7 @@ func (r RetryReport) String() string {
 // Run retries up to limit events that are due. An outage of gate, journal or book is no attempt: the events stay as
 // they are and the error says so.
 func (r *Retrier) Run(ctx context.Context, limit int) (RetryReport, error) {
-	events, err := r.Book.DueFailed(ctx, limit, r.Owner, retryLease)
+	events, err := r.deps.Book.DueFailed(ctx, limit, r.deps.Owner, retryLease)
 	if err != nil {
 		return RetryReport{}, fmt.Errorf("look for failed events: %w", err)
 	}
@@ -112,7 +112,7 @@ func (r *Retrier) Run(ctx context.Context, limit int) (RetryReport, error) {
 	}
 	err = group.Wait()
 	if len(events) > 0 {
-		r.Log.Info("failed events retried", "taken", run.report.Taken, "replayed", run.report.Replayed,
+		r.deps.Log.Info("failed events retried", "taken", run.report.Taken, "replayed", run.report.Replayed,
 			"postponed", run.report.Postponed, "quarantined", run.report.Quarantined, "waiting", run.report.Waiting)
 	}
 	return run.report, err
@@ -136,13 +136,13 @@ func (r *retryRun) retry(ctx context.Context, event coupon.FailedEvent) error {
 	if event.Attempts >= MaxAttempts {
 		return r.quarantine(ctx, event, fmt.Sprintf("%d attempts; the last: %s", event.Attempts, event.Error))
 	}
-	place, err := r.Decode(event.Payload)
+	place, err := r.deps.Decode(event.Payload)
 	if err != nil {
 		return r.quarantine(ctx, event, fmt.Sprintf("cannot be sent again: %v", err))
 	}
 	if event.Reason == coupon.FailEventLimit {
 		var has bool
-		has, err = r.Book.HasIssue(ctx, place.CouponID, place.UserID)
+		has, err = r.deps.Book.HasIssue(ctx, place.CouponID, place.UserID)
 		switch {
 		case errors.Is(err, coupon.ErrNotFound): // the desk says so too
 		case err != nil:
@@ -151,11 +151,11 @@ func (r *retryRun) retry(ctx context.Context, event coupon.FailedEvent) error {
 			return r.quarantine(ctx, event, "not sent again: the user has a coupon of this event")
 		}
 	}
-	verdict, err := r.Desk.Replay(withAttempts(ctx, event.Attempts+1), place.CouponID, place.UserID, place.Key)
+	verdict, err := r.deps.Desk.Replay(withAttempts(ctx, event.Attempts+1), place.CouponID, place.UserID, place.Key)
 	var field *coupon.FieldError
 	switch {
 	case err == nil && verdict.Place():
-		if err = r.Book.CloseFailed(ctx, event.ID, coupon.FailedReplayed); err != nil {
+		if err = r.deps.Book.CloseFailed(ctx, event.ID, coupon.FailedReplayed); err != nil {
 			return r.lost(event, err) // to replay it again makes a duplicate, nothing worse
 		}
 		r.count(&r.report.Replayed)
@@ -180,7 +180,7 @@ func (r *retryRun) postpone(ctx context.Context, event coupon.FailedEvent, why s
 		return r.quarantine(ctx, event, why)
 	}
 	next := time.Now().Add(jitter(min(firstPause<<attempts, lastPause)))
-	if err := r.Book.PostponeFailed(ctx, event.ID, next, why, false); err != nil {
+	if err := r.deps.Book.PostponeFailed(ctx, event.ID, next, why, false); err != nil {
 		return r.lost(event, err)
 	}
 	r.count(&r.report.Postponed)
@@ -188,11 +188,11 @@ func (r *retryRun) postpone(ctx context.Context, event coupon.FailedEvent, why s
 }
 
 func (r *retryRun) quarantine(ctx context.Context, event coupon.FailedEvent, why string) error {
-	if err := r.Book.PostponeFailed(ctx, event.ID, time.Now(), why, true); err != nil {
+	if err := r.deps.Book.PostponeFailed(ctx, event.ID, time.Now(), why, true); err != nil {
 		return r.lost(event, err)
 	}
 	r.count(&r.report.Quarantined)
-	r.Log.Warn("a failed event is quarantined", "id", event.ID, "reason", event.Reason, "coupon_id", event.CouponID, "why", why)
+	r.deps.Log.Warn("a failed event is quarantined", "id", event.ID, "reason", event.Reason, "coupon_id", event.CouponID, "why", why)
 	return nil
 }
 
@@ -204,7 +204,7 @@ func (r *retryRun) lost(event coupon.FailedEvent, err error) error {
 	if r.unknown++; r.unknown >= maxUnknown {
 		return fmt.Errorf("retry failed event %d: %w", event.ID, err)
 	}
-	r.Log.Warn("the outcome of a retry is not known, it comes again", "id", event.ID, "error", err)
+	r.deps.Log.Warn("the outcome of a retry is not known, it comes again", "id", event.ID, "error", err)
 	return nil
 }
 

@@ -31,8 +31,8 @@ func (p *pass) loadTail(ctx context.Context) error {
 	}
 	t := &tail{pass: p}
 	t.empty()
-	p.Log.Info("rebuild: the journal's tail", "records", span(from, to), "partitions", len(from))
-	err := p.Journal.Read(ctx, from, to, func(partition int32, offset int64, place coupon.Place) error {
+	p.deps.Log.Info("rebuild: the journal's tail", "records", span(from, to), "partitions", len(from))
+	err := p.deps.Journal.Read(ctx, from, to, func(partition int32, offset int64, place coupon.Place) error {
 		t.read++
 		p.progress("rebuild: the journal's tail", "read", t.read, "of_at_most", span(from, to))
 		if !t.counts(partition, offset, place) {
@@ -45,7 +45,7 @@ func (p *pass) loadTail(ctx context.Context) error {
 		return t.flush(ctx)
 	})
 	if t.odd > 0 {
-		p.Log.Warn("rebuild: records that no gate can have given are left out, as the consumers do", "records", t.odd)
+		p.deps.Log.Warn("rebuild: records that no gate can have given are left out, as the consumers do", "records", t.odd)
 	}
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (t *tail) flush(ctx context.Context) error {
 		for len(places) > 0 && t.live[c.tag.mark.Tag] != nil {
 			page := places[:min(PageRows, len(places))]
 			places = places[len(page):]
-			added, err := t.Gates.LoadTail(ctx, c.tag.mark, c.ref, page)
+			added, err := t.deps.Gates.LoadTail(ctx, c.tag.mark, c.ref, page)
 			if err != nil { // asked again it would not count those that it has added now
 				if err = t.lost(ctx, c.tag, "load the journal's tail", err); err != nil {
 					return err

@@ -60,6 +60,7 @@ type world struct {
 	ctx   context.Context
 	m     time.Duration
 	lease time.Duration // 0: the default
+	lag   time.Duration // of replicas
 	book  books
 	fake  *fakebook.Book // the same, where it is one
 	log   *fakebook.Log
@@ -101,6 +102,7 @@ func (w *world) rebuilder(owner string, step stepped.Step) *reconcile.Rebuilder 
 	return reconcile.NewRebuilder(reconcile.Deps{
 		Book: stepped.NewBook(w.book, step), Gates: stepped.NewGate(w.gate, step), Journal: &stepped.Log{Log: w.log, Step: step},
 		M: w.m, Owner: owner, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Lease: w.lease,
+		ReplicaMaxLag: w.lag,
 	})
 }
 
