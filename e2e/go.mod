@@ -9,6 +9,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 	github.com/twmb/franz-go v1.22.2
+	go.uber.org/goleak v1.3.0
 	modernc.org/sqlite v1.60.1
 )
 

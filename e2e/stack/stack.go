@@ -33,6 +33,10 @@ type Options struct {
 	APIs      int      // Real only; default 2
 	Consumers int      // Real only; default 2
 	Env       []string // more FIRSTCOME_… settings for every process
+
+	// Real only: servers of the test's own (package servers) instead of those of make services. Redis and Kafka are
+	// comma-separated addresses; a database of the stack's own is made on the server of DSN.
+	Redis, Kafka, DSN string
 }
 
 // Stack is a running firstcome.
@@ -120,21 +124,22 @@ func (s *Stack) Restart(t *testing.T, gently bool) {
 }
 
 func (s *Stack) startReal(t *testing.T, o Options) {
-	for _, name := range []string{"FIRSTCOME_KAFKA_BROKERS", "FIRSTCOME_REDIS_ADDRS", "FIRSTCOME_DATABASE_DSN"} {
-		if os.Getenv(name) == "" {
-			t.Skipf("no real servers: %s is not set (make test-real sets it)", name)
-		}
-	}
+	redisAddrs, kafka, server := orEnv(t, o.Redis, "FIRSTCOME_REDIS_ADDRS"), orEnv(t, o.Kafka, "FIRSTCOME_KAFKA_BROKERS"),
+		orEnv(t, o.DSN, "FIRSTCOME_DATABASE_DSN")
 	id := fmt.Sprintf("e2e-%d-%d", os.Getpid(), time.Now().UnixNano()%1e9)
 	s.Topic, s.Group = "firstcome."+id, "firstcome-"+id
-	s.Brokers = strings.Split(os.Getenv("FIRSTCOME_KAFKA_BROKERS"), ",")
-	dsn := createDatabase(t, os.Getenv("FIRSTCOME_DATABASE_DSN"), "firstcome_"+strings.ReplaceAll(id, "-", "_"))
-	redisDB := takeRedisDB(t)
+	s.Brokers = strings.Split(kafka, ",")
+	dsn := createDatabase(t, server, "firstcome_"+strings.ReplaceAll(id, "-", "_"))
+	redisDB := 0
+	if o.Redis == "" {
+		redisDB = takeRedisDB(t)
+	}
 	s.env = append(s.env,
+		"FIRSTCOME_REDIS_ADDRS="+redisAddrs, "FIRSTCOME_KAFKA_BROKERS="+kafka,
 		"FIRSTCOME_KAFKA_TOPIC="+s.Topic, "FIRSTCOME_KAFKA_GROUP="+s.Group,
 		"FIRSTCOME_DATABASE_DSN="+dsn, fmt.Sprintf("FIRSTCOME_REDIS_DB=%d", redisDB))
 	s.openSQL(t, dsn)
-	s.openRedis(t, os.Getenv("FIRSTCOME_REDIS_ADDRS"), redisDB)
+	s.openRedis(t, redisAddrs, redisDB)
 	s.Run(t, "batch", "migrate")
 	t.Cleanup(func() { deleteTopic(t, s.Brokers, s.Topic) })
 	for range max(o.APIs, 2) {
@@ -145,6 +150,18 @@ func (s *Stack) startReal(t *testing.T, o Options) {
 		s.Launch(t, "consumer", nil)
 	}
 	s.Launch(t, "batch", []string{"serve"})
+}
+
+// orEnv is own, or what make test-real says of the shared servers; without either the test is skipped.
+func orEnv(t *testing.T, own, name string) string {
+	t.Helper()
+	if own == "" {
+		own = os.Getenv(name)
+	}
+	if own == "" {
+		t.Skipf("no real servers: %s is not set (make test-real sets it)", name)
+	}
+	return own
 }
 
 func (s *Stack) openSQL(t *testing.T, dsn string) {

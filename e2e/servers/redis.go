@@ -1,0 +1,34 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// NewRedis is a Redis as scripts/lib/redis.sh starts one (append-only file, synced each second; never evicts), with DEBUG
+// allowed. args are further options of redis-server; a later one wins.
+func NewRedis(dir string, args ...string) (*Server, error) {
+	program, err := look("redis-server")
+	if err != nil {
+		return nil, err
+	}
+	s, err := newServer("redis", dir)
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := strings.Cut(s.addr, ":")
+	all := append([]string{
+		"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no", "--save", "", "--appendonly", "yes",
+		"--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",
+	}, args...)
+	s.command = func() (*exec.Cmd, error) { return exec.Command(program, all...), nil } //nolint:gosec,noctx // ended by Kill
+	s.ready = func(ctx context.Context) error {
+		client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
+		return errors.Join(client.Ping(ctx).Err(), client.Close())
+	}
+	return s, nil
+}
