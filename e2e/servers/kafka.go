@@ -91,13 +91,13 @@ func configureKafka(s *Server, id int, voters, advertised []string, more map[str
 	public := []string{"PLAINTEXT://" + s.addr}
 	protocols := []string{"PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"}
 	for i, address := range advertised {
-		real, err := freeAddr()
+		behind, err := freeAddr()
 		if err != nil {
 			return err
 		}
 		name := fmt.Sprintf("L%d", i)
-		s.listeners = append(s.listeners, real)
-		listeners = append(listeners, name+"://"+real)
+		s.listeners = append(s.listeners, behind)
+		listeners = append(listeners, name+"://"+behind)
 		public = append(public, name+"://"+address)
 		protocols = append(protocols, name+":PLAINTEXT")
 	}

@@ -210,7 +210,7 @@ func newServer(name, dir string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("folder of %s: %w", name, err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of %s: %w", name, err)
 	}
 	addr, err := freeAddr()
