@@ -43,7 +43,7 @@ func Retry(ctx context.Context, cfg config.Config, opts Options, limit int) (did
 	return t.retry(ctx, limit)
 }
 
-// rebuild looks for gates that are not sound and rebuilds them.
+// rebuild looks for gates that are not sound, or behind the database's epoch, and rebuilds them.
 func (t *tools) rebuild(ctx context.Context, req RebuildRequest) (did string, err error) {
 	var wanted map[string]bool
 	if len(req.Tags) > 0 {
@@ -52,7 +52,7 @@ func (t *tools) rebuild(ctx context.Context, req RebuildRequest) (did string, er
 			wanted[tag] = true
 		}
 	}
-	f, err := look(ctx, t.refs, t.gate, wanted, req.Force)
+	f, err := looker{live: t.refs, gates: t.gate, fences: t.book}.look(ctx, wanted, req.Force)
 	switch {
 	case err != nil:
 		return "", err

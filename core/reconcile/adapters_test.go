@@ -74,6 +74,7 @@ func onRealParts(t *testing.T, open func(t *testing.T) *ledger.Book) {
 		"limit above one":      {rebuildsAboveOne, 5},
 		"changes":              {changesAlone, 10},
 		"changes and rebuilds": {changesAndRebuilds, 5},
+		"changes of an event":  {changesOfAnEvent, 3},
 		"publishers":           {publishers, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

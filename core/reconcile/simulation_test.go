@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -55,6 +56,15 @@ func TestChangesAndRebuildsCrossAnywhere(t *testing.T) { simulate(t, changesAndR
 func changesAndRebuilds(s *simulation) {
 	s.w.publish(0, total(2), 1)
 	s.run(map[string]int{"rebuild": 2, "fault": 1, "change": 3, "finish": 1}, 80)
+}
+
+func TestChangesOfAnEventsCouponsCrossRebuilds(t *testing.T) { simulate(t, changesOfAnEvent) }
+
+func changesOfAnEvent(s *simulation) {
+	s.event = s.w.event()
+	s.w.publish(s.event, total(2), 1)
+	s.w.publish(s.event, total(1), 1)
+	s.run(map[string]int{"rebuild": 2, "fault": 1, "change": 4, "finish": 1, "join": 1}, 90)
 }
 
 func TestPublishersMayCrashOrWakeLate(t *testing.T) { simulate(t, publishers) }
@@ -261,6 +271,17 @@ func (s *simulation) request(name string) publish.ChangeRequest {
 	if state := rapid.SampledFrom([]coupon.State{"", coupon.StateOpen, coupon.StatePaused}).Draw(s.t, "state"); state != "" {
 		req.State = &state
 	}
+	if opens := rapid.SampledFrom([]string{"", "later", "now"}).Draw(s.t, "opens"); opens != "" {
+		at := time.Now().UTC().Truncate(time.Hour)
+		if opens != "now" {
+			at = at.Add(90 * time.Minute)
+		}
+		req.OpensAt = &at
+	}
+	if closes := rapid.SampledFrom([]time.Duration{0, 2 * time.Hour, 3 * time.Hour}).Draw(s.t, "closes"); closes != 0 {
+		at := time.Now().Add(closes).UTC().Truncate(time.Microsecond)
+		req.ClosesAt = &at
+	}
 	return req
 }
 
@@ -268,15 +289,18 @@ func (s *simulation) request(name string) publish.ChangeRequest {
 func (s *simulation) change(a *stepped.Actor, id int64, req publish.ChangeRequest) {
 	changed, err := s.w.publisher(a.Step).Change(s.w.ctx, id, req)
 	var kept *publish.KeptError
+	var field *coupon.FieldError // a window that ends before it begins
 	switch {
 	case err == nil:
 		last := changed.Revision
+		s.w.heard[id] = max(s.w.heard[id], changed.Applied)
 		for _, c := range s.w.book.ChangesOf(id) {
 			if c.Reason == req.Reason && c.Revision == last && !changed.Same(c.To) {
 				s.problem = fmt.Sprintf("%s is done, and the book has %s", req.Reason, show(changed.Terms))
 			}
 		}
-	case errors.Is(err, coupon.ErrSuperseded), errors.Is(err, coupon.ErrBelowIssued), errors.As(err, &kept), errors.Is(err, stepped.ErrLost):
+	case errors.Is(err, coupon.ErrSuperseded), errors.Is(err, coupon.ErrBelowIssued), errors.As(err, &kept), errors.As(err, &field),
+		errors.Is(err, stepped.ErrLost):
 	default:
 		s.problem = fmt.Sprintf("%s: %v", req.Reason, err)
 	}

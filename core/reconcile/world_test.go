@@ -70,7 +70,8 @@ type world struct {
 	promised map[string]coupon.Place
 	pos      map[int32]int64 // the consumers' position, ahead of the committed one
 	ids      []int64
-	asked    []string // tags that somebody found unsound
+	heard    map[int64]int64 // coupon → the greatest revision whose admin heard that it is done
+	asked    []string        // tags that somebody found unsound
 	names    int
 	prefix   string // of names
 }
@@ -85,7 +86,7 @@ func newWorld(t tester, partitions int) *world {
 func worldOf(t tester, book books, gate gates, partitions int) *world {
 	return &world{
 		t: t, ctx: context.Background(), m: m, book: book, log: fakebook.NewLog(partitions), gate: gate,
-		promised: map[string]coupon.Place{}, pos: map[int32]int64{},
+		promised: map[string]coupon.Place{}, pos: map[int32]int64{}, heard: map[int64]int64{},
 	}
 }
 
@@ -210,7 +211,20 @@ func (w *world) claim(id int64, user, key string) (coupon.Place, coupon.Verdict)
 	if d.Verdict == coupon.Holder {
 		w.promise(p)
 	}
+	if d.Verdict == coupon.Admitted {
+		w.allowed(p)
+	}
 	return p, d.Verdict
+}
+
+// allowed holds a gate to the book's terms: what is narrower reaches the gate before the book, what is wider the book
+// before the gate, so that at every moment whom the gate admits the book's terms admit too.
+func (w *world) allowed(p coupon.Place) {
+	w.t.Helper()
+	c, view := w.coupon(p.CouponID), w.view(p.CouponID)
+	if said := c.Shown(view.Now, view.Taken-1); said != coupon.ShownOpen {
+		w.t.Fatalf("admitted %+v while the book says %s (%s), %d taken, at %s", p, said, show(c.Terms), view.Taken, view.Now)
+	}
 }
 
 // promise is the answer 200 or 202. A user is never told two numbers (I6).
@@ -342,11 +356,34 @@ func (w *world) check() {
 			require.Equal(w.t, row.Seq, held.Seq, "I5, I6: row and holder of %s differ", row.UserID)
 		}
 		w.checkView(c, len(rows))
+		w.checkChanges(c)
 	}
 	for name, p := range w.promised {
 		require.True(w.t, slices.ContainsFunc(w.book.Rows(p.CouponID), func(row coupon.Place) bool {
 			return row.UserID == p.UserID && row.Nth == p.Nth && row.Seq == p.Seq && row.Key == p.Key
 		}), "I3: the promise to %s is broken: %+v", name, p)
+	}
+}
+
+// checkChanges: no change is lost. Each has an end; what stands is the latest that was not refused or outdone; and whoever
+// heard that a change is done finds it, or a later one.
+func (w *world) checkChanges(c coupon.Coupon) {
+	w.t.Helper()
+	changes, outcomes := w.book.ChangesOf(c.ID), w.book.Outcomes(c.ID)
+	require.GreaterOrEqual(w.t, c.Applied, w.heard[c.ID], "an admin heard that revision %d is done", w.heard[c.ID])
+	require.EqualValues(w.t, c.Revision, len(changes), "each revision has its reason")
+	for i, change := range changes {
+		outcome := outcomes[change.Revision]
+		require.EqualValues(w.t, i+1, change.Revision)
+		require.NotEmpty(w.t, change.Reason)
+		require.NotEmpty(w.t, outcome, "revision %d of %d has no end", change.Revision, c.Revision)
+		last := change.Revision == c.Revision
+		require.False(w.t, last && outcome == publish.OutcomeSuperseded, "outdone by nobody")
+		require.False(w.t, change.Revision > c.Applied && outcome == publish.OutcomeDone, "revision %d is done and does not stand", change.Revision)
+		if change.Revision == c.Applied {
+			half := outcome == publish.OutcomeSuperseded && c.Same(change.From.Step(change.To))
+			require.True(w.t, c.Same(change.To) || half, "revision %d stands with %s", c.Applied, show(c.Terms))
+		}
 	}
 }
 
