@@ -64,6 +64,10 @@ type DeskDeps struct {
 	AnswerTimeout time.Duration // of a claim and of one call to the gate; 0 is DefaultAnswerTimeout
 	Queue         int           // claims that may wait for the next call to the gate; 0 is DefaultQueue
 	Batch         int           // users of one coupon that one script call decides, at most MaxBatch; 0 is MaxBatch
+
+	// Lane numbers the server that a tag's gate lives on, from 0; nil: all live on one. Gates of one server share calls,
+	// and wait for nobody else's.
+	Lane func(tag string) int
 }
 
 // Outcome is the answer to a claim.
@@ -79,8 +83,8 @@ type Outcome struct {
 type Desk struct {
 	deps     DeskDeps
 	metrics  *deskMetrics
-	asks     *batching.Batcher[question, word]
-	confirms *batching.Batcher[confirmation, bool]
+	asks     lanes[question, word]
+	confirms lanes[confirmation, bool]
 	refresh  singleflight.Group
 	late     occasional
 
@@ -113,8 +117,7 @@ func NewDesk(deps DeskDeps) *Desk {
 	d.answerBy = deadlines{base: d.life, length: deps.AnswerTimeout}
 	d.lateBy = deadlines{base: d.life, length: lateTimeout}
 	d.spare.New = func() any { return &journey{done: make(chan error, 1)} }
-	d.asks = batching.New(d.admit, batching.Options{Max: groupMax, Queue: deps.Queue, Timeout: deps.AnswerTimeout})
-	d.confirms = batching.New(d.confirmAll, batching.Options{Max: groupMax, Queue: journeysMax, Timeout: deps.AnswerTimeout})
+	d.openLanes(deps.AnswerTimeout)
 	return d
 }
 
@@ -146,8 +149,8 @@ func (d *Desk) Close(ctx context.Context) error {
 	go func() {
 		defer close(idle)
 		d.busy.Wait()
-		d.asks.Close()
-		d.confirms.Close()
+		d.asks.close()
+		d.confirms.close()
 		d.end()
 	}()
 	select {
@@ -208,14 +211,14 @@ func (d *Desk) claim(v visit, couponID int64, userID, key string, replay bool) (
 // ask asks the gate, once more with fresh siblings when that is what the gate misses: a coupon that joined the event
 // after we looked is no reason for a rebuild. It returns the ref that the gate understood.
 func (d *Desk) ask(v visit, ref coupon.Ref, ask Ask) (word, coupon.Ref, error) {
-	said, err := d.asks.DoBy(v.asker, v.by, question{ref: ref, ask: ask})
+	said, err := d.asks[d.lane(ref.Tag)].DoBy(v.asker, v.by, question{ref: ref, ask: ask})
 	if missesCoupons(err) {
 		fresh, ferr := d.fresh(v.look(), ref)
 		if ferr != nil {
 			return word{}, ref, fmt.Errorf("look up the coupons of %s again: %w", ref.Tag, ferr)
 		}
 		ref = fresh
-		said, err = d.asks.DoBy(v.asker, v.by, question{ref: ref, ask: ask})
+		said, err = d.asks[d.lane(ref.Tag)].DoBy(v.asker, v.by, question{ref: ref, ask: ask})
 	}
 	return said, ref, refused(err)
 }

@@ -70,13 +70,13 @@ func (d *Desk) travel(j *journey) {
 
 // confirm asks the gate whether the place stands, once more with fresh siblings when that is what the gate misses.
 func (d *Desk) confirm(ctx context.Context, ref coupon.Ref, place coupon.Place) error {
-	stands, err := d.confirms.Do(ctx, confirmation{ref: ref, place: place})
+	stands, err := d.confirms[d.lane(ref.Tag)].Do(ctx, confirmation{ref: ref, place: place})
 	if missesCoupons(err) {
 		fresh, ferr := d.fresh(ctx, ref)
 		if ferr != nil {
 			return fmt.Errorf("look up the coupons of %s again: %w", ref.Tag, ferr)
 		}
-		stands, err = d.confirms.Do(ctx, confirmation{ref: fresh, place: place})
+		stands, err = d.confirms[d.lane(ref.Tag)].Do(ctx, confirmation{ref: fresh, place: place})
 	}
 	switch {
 	case err != nil:

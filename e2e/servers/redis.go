@@ -32,3 +32,24 @@ func NewRedis(dir string, args ...string) (*Server, error) {
 	}
 	return s, nil
 }
+
+// NewRedisSentinel is a sentinel that watches what its configuration file says, which it rewrites.
+func NewRedisSentinel(dir, conf string) (*Server, error) {
+	program, err := look("redis-server")
+	if err != nil {
+		return nil, err
+	}
+	s, err := newServer("sentinel", dir)
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := strings.Cut(s.addr, ":")
+	s.command = func() (*exec.Cmd, error) {
+		return exec.Command(program, conf, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir), nil //nolint:gosec,noctx // ended by Kill
+	}
+	s.ready = func(ctx context.Context) error {
+		client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
+		return errors.Join(client.Ping(ctx).Err(), client.Close())
+	}
+	return s, nil
+}

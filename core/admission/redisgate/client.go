@@ -41,6 +41,9 @@ const (
 	maxBackoff = 64 * time.Millisecond
 	// redirects bounds how often a call follows a moved slot; a resharding moves a slot once.
 	redirects = 3
+	// slotsGood is how old the client's picture of a cluster may be. A node that was replaced while it does not say so (it
+	// stopped, or the network did) is found out by nothing else, and its coupons would wait for the library's minute.
+	slotsGood = time.Second
 )
 
 // Open connects to Redis and asks it whether it answers. The error says what to look at; it never holds the password.
@@ -111,7 +114,7 @@ func newClient(cfg Config) (redis.UniversalClient, error) {
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: cfg.Addrs, Username: cfg.Username, Password: cfg.Password,
 			DialTimeout: dialTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-			MaxRedirects: redirects, MaxRetries: resends, MinRetryBackoff: minBackoff, MaxRetryBackoff: maxBackoff,
+			ClusterStateReloadInterval: slotsGood, MaxRedirects: redirects, MaxRetries: resends, MinRetryBackoff: minBackoff, MaxRetryBackoff: maxBackoff,
 			DialerRetries: 1, MaintNotificationsConfig: quiet,
 		}), nil
 	case ModeSentinel:

@@ -17,6 +17,7 @@ type ViewAnswer = coupon.ViewAnswer
 type Gate struct {
 	client  redis.UniversalClient
 	scripts scripts
+	servers servers
 }
 
 var _ admission.Gate = (*Gate)(nil)
