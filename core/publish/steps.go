@@ -117,16 +117,17 @@ func (p *Publisher) rest(ctx context.Context, ref coupon.Ref, c coupon.Change, s
 	return p.widen(ctx, ref, second)
 }
 
-// refuse ends a change that would go below what is admitted. An earlier change may have reached the gate and then lost
-// its place in the book to this one; if nobody later is there to see to it, the book's terms are given to the gate
-// again. reached says that this change itself is at the gate.
+// refuse ends a change that would go below what is admitted. Another one who is at the same change may still bring it to
+// the gate when less is admitted there (a rebuild leaves out what was never promised), and nobody would look after it then;
+// an earlier change may have reached the gate and then lost its place in the book to this one. So unless somebody later
+// sees to the gate, the book's terms are given to it again under a revision of their own, against which this one loses
+// wherever it comes late. reached says that this change itself is at the gate.
 func (p *Publisher) refuse(ctx context.Context, ref coupon.Ref, c coupon.Change, reached bool) error {
 	now, err := p.book.Coupon(ctx, c.CouponID)
 	if err != nil {
 		return p.keep(c, err)
 	}
-	last := now.Revision == c.Revision
-	if !reached && (!last || now.Applied >= c.Revision-1) {
+	if !reached && now.Revision != c.Revision {
 		p.end(ctx, c, OutcomeRefused)
 		return coupon.ErrBelowIssued
 	}

@@ -199,3 +199,27 @@ func TestManyChangesAtOnceEndAlike(t *testing.T) {
 		s.settled(c.ID)
 	})
 }
+
+func TestARefusedChangeIsOverAlsoForOneWhoWakesLate(t *testing.T) {
+	open(t, func(t *testing.T, s *shop) {
+		c := s.publish(0, total(3))
+		s.admitOnly(c.ID, "ann")
+		s.admitOnly(c.ID, "bob")
+		maker := s.admin("maker", c.ID, lower(1))
+		require.True(t, maker.Until("Change"))
+		maker.Kill()
+		pass(time.Minute)
+		late := stepped.Start("late", func(a *stepped.Actor) { _, _ = s.publisher(a.Step).Finish(s.ctx) })
+		require.True(t, late.Until("Change"))
+		n, err := s.publisher(free).Finish(s.ctx)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Equal(t, publish.OutcomeRefused, s.book.Outcomes(c.ID)[1])
+
+		s.gate.Flush("")
+		s.rebuild(c.Tag()) // nobody was promised anything: nothing is admitted now
+		late.Steps(1)
+		late.Kill() // between gate and book
+		require.EqualValues(t, 3, *s.settled(c.ID).Total, "what was refused is not in force, and nobody would take it back")
+	})
+}
