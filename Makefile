@@ -29,6 +29,8 @@ help:
 	  '  make test-real        the conformance and end-to-end tests on the servers of make services' \
 	  '  make lint             golangci-lint at a pinned version, shellcheck where it is installed' \
 	  '  make bench            the rate of claims of what make up started, beside that of an empty handler' \
+	  '  make chaos            kills, stops, cuts and empties everything while clients claim, and judges what is left:' \
+	  '                        FAULTS=80, SEED=7 repeats a run, KEEP=1 keeps its folder (needs the packages of make services)' \
 	  '  make spec             checks the model of the protocol with TLC (Java 17, Maven; minutes)' \
 	  '  make clean            removes bin, .tools and .run; keeps ./data'
 
@@ -68,12 +70,15 @@ up: build
 down:
 	@scripts/down.sh
 
-.PHONY: test test-real bench lint spec clean
+.PHONY: test test-real chaos bench lint spec clean
 test:
 	@scripts/test.sh $(ARGS)
 
 test-real:
 	@DBS='$(DBS)' scripts/test-real.sh $(ARGS)
+
+chaos: build
+	@FAULTS='$(FAULTS)' SEED='$(SEED)' KEEP='$(KEEP)' REPORT='$(REPORT)' scripts/chaos.sh $(ARGS)
 
 bench: check-go
 	@scripts/bench.sh $(ARGS)
