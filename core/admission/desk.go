@@ -14,6 +14,7 @@ import (
 
 	"github.com/firstcome/firstcome/core/coupon"
 	"github.com/firstcome/firstcome/core/support/batching"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // ErrBusy is the desk's answer when one of its bounds is reached or it is closing: at once, so that whoever asks can
@@ -190,6 +191,7 @@ func (d *Desk) claim(v visit, couponID int64, userID, key string, replay bool) (
 	if key, err = keyFor(ref, key); err != nil {
 		return Outcome{}, err
 	}
+	crashpoint.At("claim.found")
 	said, ref, err := d.ask(v, ref, Ask{UserID: userID, Key: key})
 	if err != nil {
 		return Outcome{}, notTheCallers(err)

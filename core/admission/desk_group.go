@@ -7,6 +7,7 @@ import (
 
 	"github.com/firstcome/firstcome/core/coupon"
 	"github.com/firstcome/firstcome/core/support/batching"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // question is one claim on its way to the gate.
@@ -40,7 +41,9 @@ func (d *Desk) admit(ctx context.Context, qs []question) []batching.Result[word]
 		calls[i] = Call{Ref: s.ref, Asks: asks[s.from:s.to:s.to]}
 	}
 	began := time.Now()
+	crashpoint.At("claim.grouped")
 	answers := d.deps.Gate.Admit(ctx, calls)
+	crashpoint.At("claim.admitted")
 	d.metrics.admitted(len(qs), time.Since(began))
 
 	results := make([]batching.Result[word], len(qs))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // journey is one place on its way from the gate to the journal and back (rules 7 and 8). It goes on when nobody waits
@@ -55,7 +56,10 @@ func (d *Desk) travel(j *journey) {
 	if err != nil {
 		err = fmt.Errorf("journal place %d of coupon %d: %w", j.place.Seq, j.place.CouponID, err)
 	} else {
-		err = d.confirm(ctx, j.ref, j.place)
+		crashpoint.At("claim.journaled")
+		if err = d.confirm(ctx, j.ref, j.place); err == nil {
+			crashpoint.At("claim.confirmed")
+		}
 	}
 	if j.orphan.Load() {
 		d.metrics.wasLate(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // Defaults of SweeperDeps.
@@ -126,6 +127,7 @@ func (s *Sweeper) pass(ctx context.Context, paced bool) {
 		if len(refs) == 0 {
 			break
 		}
+		crashpoint.At("sweep.listed")
 		for _, ref := range refs {
 			s.sweep(ctx, ref, &sum)
 			after = max(after, ref.CouponID)
@@ -165,6 +167,7 @@ func (s *Sweeper) sweep(ctx context.Context, ref coupon.Ref, sum *sweepSum) {
 		if len(places) == 0 || time.Now().Before(s.journalAgain) {
 			return
 		}
+		crashpoint.At("sweep.looked")
 		settled := s.settle(ctx, ref, places)
 		sum.confirmed += settled
 		if settled < len(places) || len(places) < s.deps.Batch {
@@ -223,6 +226,7 @@ func (s *Sweeper) settle(ctx context.Context, ref coupon.Ref, places []coupon.Pl
 	if len(acknowledged) == 0 {
 		return 0
 	}
+	crashpoint.At("sweep.journaled")
 	ctx, cancel := context.WithTimeout(ctx, sweepGateTimeout)
 	defer cancel()
 	answers := s.deps.Gate.Confirm(ctx, []ConfirmCall{{Ref: ref, Places: acknowledged}})
@@ -236,6 +240,7 @@ func (s *Sweeper) settle(ctx context.Context, ref coupon.Ref, places []coupon.Pl
 		}
 		return 0
 	}
+	crashpoint.At("sweep.confirmed")
 	stands := 0
 	for _, ok := range answers[0].Stands {
 		if ok {

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // attempt is one batch on its way into the book. Its run is one transaction, which may be run again.
@@ -52,7 +53,11 @@ func (a *attempt) run(tx *gorm.DB) error {
 	if err := a.keepFailures(tx, f.now); err != nil {
 		return err
 	}
-	return count(tx, a.verdicts.counts())
+	if err := count(tx, a.verdicts.counts()); err != nil {
+		return err
+	}
+	crashpoint.At("consume.written")
+	return nil
 }
 
 // facts locks the gates of the batch, in tag order and before anything else is read, and reads the barriers that can

@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 const (
@@ -144,6 +145,7 @@ func (w *Writer) storeTogether(ctx context.Context, partition int32, batch []Rec
 		case errors.Is(err, errGuard):
 			a.closer, a.fit = true, true
 		case err == nil:
+			crashpoint.At("consume.committed")
 			if a.verdicts.booked > 0 {
 				w.lookCloser(partition)
 			}

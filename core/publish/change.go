@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // ChangeRequest is what an admin wants to be different, and why. Nil fields stay as they are.
@@ -38,6 +39,7 @@ func (p *Publisher) Change(ctx context.Context, couponID int64, req ChangeReques
 	if err != nil {
 		return coupon.Coupon{}, err
 	}
+	crashpoint.At("change.begun")
 	ctx, cancel := goOn(ctx)
 	defer cancel()
 	if err = p.run(ctx, ref, change); err != nil {

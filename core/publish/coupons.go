@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 const (
@@ -45,6 +46,7 @@ func (p *Publisher) Coupons(ctx context.Context, coupons []coupon.Coupon) []Resu
 
 func (p *Publisher) publish(ctx context.Context, results []Result) {
 	created := p.create(ctx, results)
+	crashpoint.At("publish.booked")
 	ctx, cancel := goOn(ctx)
 	defer cancel()
 

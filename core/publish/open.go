@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // openTries bounds how often the last step is asked for when its answer is lost; it is safe to repeat.
@@ -20,10 +21,13 @@ func (p *Publisher) open(ctx context.Context, openings []coupon.Opening) []error
 		live[i] = i
 	}
 	live = b.mark(ctx, live)
+	crashpoint.At("publish.marked")
 	live = b.recheck(ctx, live)
+	crashpoint.At("publish.rechecked")
 	for range openTries {
 		live = b.open(ctx, live)
 	}
+	crashpoint.At("publish.opened")
 	for i, o := range openings {
 		err := b.errs[i]
 		if err == nil {

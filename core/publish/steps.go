@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 const (
@@ -54,11 +55,13 @@ func (p *Publisher) narrow(ctx context.Context, ref coupon.Ref, c coupon.Change,
 		case err != nil:
 			return p.keep(c, err)
 		}
+		crashpoint.At("change.at-gate")
 		stored := c
 		stored.To = to
 		err = p.book.ApplyChange(ctx, stored, epoch)
 		switch {
 		case err == nil:
+			crashpoint.At("change.stored")
 			return nil
 		case errors.Is(err, coupon.ErrBelowIssued):
 			return p.refuse(ctx, ref, c, true)
@@ -89,6 +92,7 @@ func (p *Publisher) widen(ctx context.Context, ref coupon.Ref, c coupon.Change) 
 	}
 	switch {
 	case err == nil, errors.Is(err, coupon.ErrOvertaken): // a gate of a newer epoch has read the book
+		crashpoint.At("change.widened")
 		p.end(ctx, c, OutcomeDone)
 		return nil
 	case errors.Is(err, coupon.ErrSuperseded):
@@ -165,5 +169,6 @@ func (p *Publisher) end(ctx context.Context, c coupon.Change, outcome string) {
 		p.log.Warn("the end of a change is not noted", "coupon_id", c.CouponID, "revision", c.Revision, "outcome", outcome, "error", err)
 		return
 	}
+	crashpoint.At("change.ended")
 	p.log.Info("a change has ended", "coupon_id", c.CouponID, "revision", c.Revision, "outcome", outcome)
 }

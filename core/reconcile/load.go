@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // loadRows reads what the consumers have written, page by page, into the marks' private keys. It is read after the
@@ -63,6 +64,7 @@ func (t *tagPass) complete() {
 }
 
 func (p *pass) loadPage(ctx context.Context, c *couponPass, ref coupon.Ref, rows []coupon.Place) error {
+	crashpoint.At("rebuild.rows-read")
 	var err error
 	for range tries { // to load the same rows twice is safe
 		if err = p.deps.Gates.LoadRows(ctx, c.tag.mark, ref, rows); !isUnknown(err) {

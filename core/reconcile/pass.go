@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 const (
@@ -165,6 +166,7 @@ func (p *pass) takeEpochs(ctx context.Context, force bool, lease time.Duration) 
 	if err != nil {
 		return err
 	}
+	crashpoint.At("rebuild.epoch-taken")
 	p.marks = marks
 	for _, m := range marks {
 		report := &p.reports[p.at[m.Tag]]
@@ -191,12 +193,14 @@ func (p *pass) markGates(ctx context.Context) error {
 		p.gateErrs = 0
 		t.mark.Token = answer.Token
 	}
+	crashpoint.At("rebuild.marked")
 	p.markedAt = time.Now()
 	return pause(ctx, p.deps.ReplicaMaxLag) // what a replica might promote without the mark is too old to say "stands"
 }
 
 func (p *pass) noteEnds(ctx context.Context) (err error) {
 	p.ends, err = p.deps.Journal.Ends(ctx)
+	crashpoint.At("rebuild.ends-noted")
 	return err
 }
 
@@ -205,6 +209,7 @@ func (p *pass) storeBarriers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crashpoint.At("rebuild.barrier-stored")
 	stored := make(map[string]bool, len(kept))
 	for _, m := range kept {
 		stored[m.Tag] = true
@@ -221,6 +226,7 @@ func (p *pass) storeBarriers(ctx context.Context) error {
 
 func (p *pass) readCommitted(ctx context.Context) (err error) {
 	p.committed, err = p.deps.Journal.Committed(ctx)
+	crashpoint.At("rebuild.offsets-read")
 	if errors.Is(err, coupon.ErrLogCut) {
 		p.deps.Log.Error("ALARM: records that no consumer has written are gone from the journal; the gates stay shut", "tags", len(p.live), "error", err)
 	}
@@ -229,6 +235,7 @@ func (p *pass) readCommitted(ctx context.Context) (err error) {
 
 // openGates opens what was loaded, M after the last mark, so that no api remembers a refusal of an older gate.
 func (p *pass) openGates(ctx context.Context) error {
+	crashpoint.At("rebuild.loaded")
 	if err := pause(ctx, time.Until(p.markedAt.Add(p.deps.M))); err != nil {
 		return err
 	}
@@ -266,6 +273,7 @@ func (p *pass) openOnce(ctx context.Context) (again map[string]error) {
 		t := p.live[tags[i]]
 		switch {
 		case err == nil:
+			crashpoint.At("rebuild.opened")
 			t.report.Outcome = Opened
 			delete(p.live, tags[i])
 		case errors.Is(err, coupon.ErrTooEarly) || isUnknown(err):

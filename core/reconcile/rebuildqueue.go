@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 const (
@@ -146,6 +147,7 @@ func (q *Queue) work(ctx context.Context, tags []string) {
 	if len(unsound) == 0 {
 		return
 	}
+	crashpoint.At("rebuild.asked")
 	report, err := q.deps.Rebuilder.rebuild(ctx, unsound, false, q.lease(unsound))
 	if err != nil && ctx.Err() == nil {
 		q.deps.Log.Warn("a rebuild failed, it starts over", "tags", len(unsound), "error", err)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 const (
@@ -155,6 +156,7 @@ func (r *retryRun) retry(ctx context.Context, event coupon.FailedEvent) error {
 	var field *coupon.FieldError
 	switch {
 	case err == nil && verdict.Place():
+		crashpoint.At("retry.replayed")
 		if err = r.deps.Book.CloseFailed(ctx, event.ID, coupon.FailedReplayed); err != nil {
 			return r.lost(event, err) // to replay it again makes a duplicate, nothing worse
 		}

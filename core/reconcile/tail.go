@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // tailChunk bounds the records of the journal that are in memory at once: about 3 MB.
@@ -93,6 +94,7 @@ func (t *tail) flush(ctx context.Context) error {
 		for len(places) > 0 && t.live[c.tag.mark.Tag] != nil {
 			page := places[:min(PageRows, len(places))]
 			places = places[len(page):]
+			crashpoint.At("rebuild.tail-read")
 			added, err := t.deps.Gates.LoadTail(ctx, c.tag.mark, c.ref, page)
 			if err != nil { // asked again it would not count those that it has added now
 				if err = t.lost(ctx, c.tag, "load the journal's tail", err); err != nil {

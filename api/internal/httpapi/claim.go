@@ -9,6 +9,7 @@ import (
 	"github.com/firstcome/firstcome/api/internal/contract"
 	"github.com/firstcome/firstcome/core/admission"
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // ClaimCoupon is the hot path: nothing here allocates per field, logs, or asks anything but the desk.
@@ -26,6 +27,7 @@ func (s *server) ClaimCoupon(c *gin.Context, id contract.CouponID, params contra
 	if params.IdempotencyKey != nil {
 		key = *params.IdempotencyKey
 	}
+	crashpoint.At("claim.read")
 	out, err := s.Claims.Claim(c.Request.Context(), id, x.user.ID, key)
 	switch {
 	case err != nil:
@@ -39,6 +41,10 @@ func (s *server) ClaimCoupon(c *gin.Context, id contract.CouponID, params contra
 		}
 		x.buf = appendReceipt(x.buf[:0], out.Place)
 		s.answers.buffer(x, status)
+		if crashpoint.On {
+			x.Flush()
+		}
+		crashpoint.At("claim.answered")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/firstcome/firstcome/core/ledger"
+	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
 // members is what Sarama calls back for this member's session.
@@ -66,11 +67,13 @@ func (r *Reader) consume(s sarama.ConsumerGroupSession, from sarama.ConsumerGrou
 		patience.Stop()
 	}()
 	for batch := c.intake.take(c.gone); batch != nil; batch = c.intake.take(c.gone) {
+		crashpoint.At("consume.read")
 		if !c.write(batch) {
 			break
 		}
 		next := batch[len(batch)-1].Offset + 1
 		s.MarkOffset(from.Topic(), partition, next, "") // only now: all of the batch is in the book
+		crashpoint.At("consume.marked")
 		r.progress.wrote(partition, next)
 	}
 	end()
