@@ -125,7 +125,7 @@ func parseDecision(token string) (admission.Decision, bool) {
 	}
 	number, rest, _ = strings.Cut(rest, ":")
 	nth, err := strconv.Atoi(number)
-	if err != nil {
+	if err != nil || nth < 1 {
 		return d, false
 	}
 	h, ok := parseHeld(rest)

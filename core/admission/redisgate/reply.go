@@ -105,7 +105,7 @@ func parseHeld(s string) (held, bool) {
 	}
 	us, key, _ := strings.Cut(rest, ":")
 	n, err := strconv.ParseInt(seq, 10, 64)
-	if err != nil {
+	if err != nil || n < 1 {
 		return h, false
 	}
 	at, err := strconv.ParseInt(us, 10, 64)
