@@ -214,6 +214,23 @@ func (s *Stack) Journal(t *testing.T) []Record {
 	return found
 }
 
+// Committed are the offsets that the consumers' group has committed, by partition.
+func (s *Stack) Committed(t *testing.T) map[int32]int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...))
+	require.NoError(t, err)
+	defer kafka.Close()
+	offsets, err := kadm.NewClient(kafka).FetchOffsets(ctx, s.Group)
+	require.NoError(t, err)
+	committed := map[int32]int64{}
+	for partition, o := range offsets[s.Topic] {
+		committed[partition] = o.At
+	}
+	return committed
+}
+
 // Produce puts a record on the journal as any program with access to Kafka can, on a partition of its choice.
 func (s *Stack) Produce(t *testing.T, partition int32, key string, value []byte) {
 	t.Helper()

@@ -31,11 +31,11 @@ type Proc struct {
 	err  error
 }
 
-// Launch starts a role on free ports and waits until it says it is ready.
-func (s *Stack) Launch(t *testing.T, role string, args []string) *Proc {
+// Launch starts a role on free ports and waits until it says it is ready. env are settings for this process alone.
+func (s *Stack) Launch(t *testing.T, role string, args []string, env ...string) *Proc {
 	t.Helper()
 	for attempt := 1; ; attempt++ {
-		p := s.launch(t, role, args)
+		p := s.launch(t, role, args, "", env)
 		err := p.waitReady()
 		if err == nil {
 			s.Procs = append(s.Procs, p)
@@ -64,18 +64,26 @@ func (s *Stack) setAPI(url string) {
 	s.APIs = append(s.APIs, url)
 }
 
-func (s *Stack) launch(t *testing.T, role string, args []string) *Proc {
+// launch starts a role; point, if there is one, is where it dies (Doomed).
+func (s *Stack) launch(t *testing.T, role string, args []string, point string, own []string) *Proc {
 	t.Helper()
 	opsAddr := freeAddr(t)
 	p := &Proc{Role: role, Ops: "http://" + opsAddr, log: &safeBuffer{}, done: make(chan struct{})}
-	env := append(cleanEnv(), s.env...)
+	env := append(append(cleanEnv(), s.env...), own...)
 	env = append(env, "FIRSTCOME_OPS_ADDR="+opsAddr)
 	if role == "api" || role == "standalone" {
 		addr := freeAddr(t)
 		p.HTTP = "http://" + addr
 		env = append(env, "FIRSTCOME_HTTP_ADDR="+addr)
 	}
-	p.cmd = exec.Command(binary(t, role), args...) //nolint:gosec,noctx // a program of this workspace, ended by Cleanup
+	path := ""
+	if point == "" {
+		path = binary(t, role)
+	} else {
+		path = binary(t, role, crashTag)
+		env = append(env, "CRASHPOINT="+point)
+	}
+	p.cmd = exec.Command(path, args...) //nolint:gosec,noctx // a program of this workspace, ended by Cleanup
 	p.cmd.Env, p.cmd.Dir = env, s.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	require.NoError(t, p.cmd.Start())
@@ -155,6 +163,7 @@ func (p *Proc) Stop(t *testing.T) {
 	default:
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
+	_ = p.cmd.Process.Signal(syscall.SIGCONT) // or sleep
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
@@ -184,8 +193,9 @@ var built struct {
 	done map[string]error
 }
 
-// binary builds a role once for all tests of the run, in FIRSTCOME_TEST_BIN if that is set.
-func binary(t *testing.T, role string) string {
+// binary builds a role, with build tags if there are some, once for all tests of the run, in FIRSTCOME_TEST_BIN if that
+// is set.
+func binary(t *testing.T, role string, tags ...string) string {
 	t.Helper()
 	built.Lock()
 	defer built.Unlock()
@@ -198,16 +208,16 @@ func binary(t *testing.T, role string) string {
 			built.dir = dir
 		}
 	}
-	path := filepath.Join(built.dir, role)
-	err, seen := built.done[role]
+	path := filepath.Join(built.dir, strings.Join(append([]string{role}, tags...), "-"))
+	err, seen := built.done[path]
 	if !seen {
 		var out []byte
-		cmd := exec.Command("go", "build", "-o", path, "github.com/firstcome/firstcome/"+role+"/cmd/"+role) //nolint:gosec,noctx // a package of this workspace
+		cmd := exec.Command("go", "build", "-tags="+strings.Join(tags, ","), "-o", path, "github.com/firstcome/firstcome/"+role+"/cmd/"+role) //nolint:gosec,noctx // a package of this workspace
 		out, err = cmd.CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("build %s: %w\n%s", role, err, out)
 		}
-		built.done[role] = err
+		built.done[path] = err
 	}
 	require.NoError(t, err)
 	return path

@@ -33,6 +33,7 @@ type Options struct {
 	APIs      int      // Real only; default 2
 	Consumers int      // Real only; default 2
 	Env       []string // more FIRSTCOME_… settings for every process
+	Bare      bool     // Real only: schema and topic, and no process yet
 
 	// Real only: servers of the test's own (package servers) instead of those of make services. Redis and Kafka are
 	// comma-separated addresses; a database of the stack's own is made on the server of DSN.
@@ -116,11 +117,33 @@ func (s *Stack) Restart(t *testing.T, gently bool) {
 	} else {
 		old.Kill(t)
 	}
-	require.NoError(t, s.SQL.Close())
-	require.NoError(t, s.Redis.Close())
-	s.Procs, s.Ops = nil, nil
-	s.Launch(t, "standalone", []string{"run"})
+	s.launchAgain(t, "")
 	s.connectEmbedded(t)
+}
+
+// RestartDoomed is Restart, gently, into a process that dies at a crash point, perhaps before it is ready.
+func (s *Stack) RestartDoomed(t *testing.T, point string) *Proc {
+	t.Helper()
+	require.Equal(t, Embedded, s.Kind, "only the embedded stack restarts whole")
+	s.Procs[0].Stop(t)
+	p := s.launchAgain(t, point)
+	if !p.Ended() {
+		s.connectEmbedded(t)
+	}
+	return p
+}
+
+func (s *Stack) launchAgain(t *testing.T, point string) *Proc {
+	t.Helper()
+	_, _ = s.SQL.Close(), s.Redis.Close() // closed already where the start before this one died early
+	s.Procs, s.Ops = nil, nil
+	if point == "" {
+		return s.Launch(t, "standalone", []string{"run"})
+	}
+	p := s.Doomed(t, "standalone", []string{"run"}, point)
+	s.Procs, s.Ops = append(s.Procs, p), append(s.Ops, p.Ops)
+	s.setAPI(p.HTTP)
+	return p
 }
 
 func (s *Stack) startReal(t *testing.T, o Options) {
@@ -142,6 +165,9 @@ func (s *Stack) startReal(t *testing.T, o Options) {
 	s.openRedis(t, redisAddrs, redisDB)
 	s.Run(t, "batch", "migrate")
 	t.Cleanup(func() { deleteTopic(t, s.Brokers, s.Topic) })
+	if o.Bare {
+		return
+	}
 	for range max(o.APIs, 2) {
 		s.APIs = append(s.APIs, "")
 		s.Launch(t, "api", nil)
