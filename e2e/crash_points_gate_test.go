@@ -71,7 +71,6 @@ func TestCrashPointsOfARebuild(t *testing.T) {
 	s.allRepaired(t, since, left)
 	for _, r := range all {
 		t.Run(r.name(), func(t *testing.T) {
-			s := scene{s.Stack, s.bound}
 			if r.sleeps {
 				r.victim.Wake(t)
 				r.victim.Exit(t, loadSlack)
@@ -202,7 +201,6 @@ func TestCrashPointsOfPublishing(t *testing.T) {
 			name += ", asleep"
 		}
 		t.Run(name, func(t *testing.T) {
-			s := scene{s.Stack, s.bound}
 			a := s.At(procs["api"]).Must(t, http.StatusConflict, http.MethodPost, "/v1/admin/coupons", s.Token("root", true), body(p.name, vendor))
 			require.Equal(t, "name_taken", a.Code(), "who asks again hears that it is there")
 			first := s.again(t, procs["api"], p.coupon, "ann")
@@ -294,7 +292,6 @@ func TestCrashPointsOfAChange(t *testing.T) {
 			name += ", asleep"
 		}
 		t.Run(name, func(t *testing.T) {
-			s := scene{s.Stack, s.bound}
 			if c.sleeps {
 				a, err := ask(s.At(procs["api"]), c.coupon, 7)
 				require.NoError(t, err)

@@ -148,10 +148,10 @@ type scene struct {
 	bound map[string]time.Duration
 }
 
-func newScene(t *testing.T, env ...string) scene {
+func newScene(t *testing.T) scene {
 	t.Helper()
 	needPoints(t)
-	env = append(env, fmt.Sprintf("FIRSTCOME_REBUILD_LEASE=%s", rebuildLease))
+	env := []string{fmt.Sprintf("FIRSTCOME_REBUILD_LEASE=%s", rebuildLease)}
 	return scene{stack.Start(t, stack.Real, stack.Options{Bare: true, Env: env}), bounds(t)}
 }
 
@@ -242,8 +242,10 @@ func (s scene) key(coupon int64, part string) string {
 	return fmt.Sprintf("fc:{c%d}:%s:%d", coupon, part, coupon)
 }
 
-func (s scene) state(t *testing.T, coupon int64, user string) state {
+// state is what ann, who is in the middle of each claim here, has.
+func (s scene) state(t *testing.T, coupon int64) state {
 	t.Helper()
+	const user = "ann"
 	var st state
 	st.place = s.Redis.HGet(t.Context(), s.key(coupon, "holders"), user).Val()
 	st.pending = s.Redis.ZScore(t.Context(), s.key(coupon, "pending"), user).Err() == nil
@@ -347,7 +349,7 @@ func TestCrashPointsOfAClaim(t *testing.T) {
 			require.Error(t, err, "an api that died did not finish its answer")
 			require.Equal(t, point == "claim.answered", answer.Accepted(), "%s: %d", point, answer.Status)
 		}
-		st := s.state(t, c.coupon, "ann")
+		st := s.state(t, c.coupon)
 		want := leaves[point]
 		require.Equal(t, want.pending || want.records > 0, st.place != "", "%s: a place at the gate", c.name)
 		want.place = st.place
@@ -366,7 +368,6 @@ func TestCrashPointsOfAClaim(t *testing.T) {
 	s.allRepaired(t, since, left)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			s := scene{s.Stack, s.bound}
 			receipt := s.again(t, procs["api"], c.coupon, "ann")
 			if c.place != "" {
 				seq, _, _ := strings.Cut(c.place, ":")
@@ -406,7 +407,6 @@ func TestCrashPointsOfWriting(t *testing.T) {
 			name, how = c.point+", asleep", ":1:stop"
 		}
 		t.Run(name, func(t *testing.T) {
-			s := scene{s.Stack, s.bound}
 			victim := s.Doomed(t, "consumer", nil, c.point+how)
 			coupon := s.At(api).Coupon(t, map[string]any{"total_quantity": 5})
 			receipt := s.again(t, api, coupon, "ann")
@@ -473,7 +473,7 @@ func (s scene) retryDies(t *testing.T, api *stack.Proc) {
 	killed(t, victim, "retry.replayed")
 	require.EqualValues(t, 1, s.Count(t, "SELECT COUNT(*) FROM failed_events WHERE status = 'waiting' AND lease_until > UTC_TIMESTAMP(6)"),
 		"the event waits, leased")
-	st := s.state(t, coupon, "ann")
+	st := s.state(t, coupon)
 	require.NotEmpty(t, st.place)
 	require.False(t, st.pending)
 	require.Equal(t, 2, st.records, "the overtaken record and the new one")
@@ -496,19 +496,18 @@ func TestCrashPointsOfTheSweeper(t *testing.T) {
 	s.healthy(t, "consumer")
 	for _, point := range sweeperPoints {
 		t.Run(point, func(t *testing.T) {
-			s := scene{s.Stack, s.bound}
 			first := s.Doomed(t, "api", nil, "claim.admitted", quietAPI)
 			coupon := s.At(first).Coupon(t, map[string]any{"total_quantity": 5})
 			_, err := s.At(first).Claim(t.Context(), 0, coupon, "ann")
 			require.Error(t, err)
 			killed(t, first, "claim.admitted")
-			st := s.state(t, coupon, "ann")
+			st := s.state(t, coupon)
 			require.True(t, st.pending)
 			require.Zero(t, st.records)
 			seq, _, _ := strings.Cut(st.place, ":")
 
 			killed(t, s.Doomed(t, "api", nil, point), point)
-			st = s.state(t, coupon, "ann")
+			st = s.state(t, coupon)
 			leased := s.Redis.PTTL(t.Context(), s.key(coupon, "sweeper")).Val() > 0
 			require.Equal(t, point != "sweep.confirmed", st.pending, "pending after %s", point)
 			require.Equal(t, point == "sweep.journaled" || point == "sweep.confirmed", st.records == 1, "%d records after %s", st.records, point)

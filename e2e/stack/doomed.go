@@ -49,7 +49,7 @@ func (p *Proc) Ended() bool {
 
 // Sleeps says whether the process is stopped (SIGSTOP).
 func (p *Proc) Sleeps() bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)) //nolint:gosec // a number
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	end := bytes.LastIndexByte(text, ')')
 	return err == nil && end > 0 && len(text) > end+2 && text[end+2] == 'T'
 }

@@ -76,14 +76,12 @@ func (s *Stack) launch(t *testing.T, role string, args []string, point string, o
 		p.HTTP = "http://" + addr
 		env = append(env, "FIRSTCOME_HTTP_ADDR="+addr)
 	}
-	path := ""
-	if point == "" {
-		path = binary(t, role)
-	} else {
-		path = binary(t, role, crashTag)
+	var tags []string
+	if point != "" {
+		tags = []string{crashTag}
 		env = append(env, "CRASHPOINT="+point)
 	}
-	p.cmd = exec.Command(path, args...) //nolint:gosec,noctx // a program of this workspace, ended by Cleanup
+	p.cmd = exec.Command(binary(t, role, tags...), args...) //nolint:gosec,noctx // a program of this workspace, ended by Cleanup
 	p.cmd.Env, p.cmd.Dir = env, s.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	require.NoError(t, p.cmd.Start())

@@ -40,7 +40,7 @@ func build(t *testing.T, flags ...string) string {
 	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "program")
 	require.NoError(t, os.WriteFile(source, []byte(program), 0o600))
 	args := append(append([]string{"build", "-o", binary}, flags...), source)
-	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput() //nolint:gosec // a program of this test
 	require.NoError(t, err, "%s", out)
 	return binary
 }
@@ -96,7 +96,7 @@ func TestAProcessSleepsAtItsPointAndGoesOn(t *testing.T) {
 	needLinux(t)
 	binary := build(t, "-tags=crashpoints")
 	var said bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), binary)
+	cmd := exec.CommandContext(t.Context(), binary) //nolint:gosec // a program of this test
 	cmd.Env = append(os.Environ(), "CRASHPOINT=a-name-that-only-points-have:2:stop")
 	cmd.Stdout = &said
 	require.NoError(t, cmd.Start())
