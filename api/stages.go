@@ -19,6 +19,7 @@ import (
 	"github.com/firstcome/firstcome/core/ledger"
 	"github.com/firstcome/firstcome/core/publish"
 	"github.com/firstcome/firstcome/core/reconcile"
+	"github.com/firstcome/firstcome/core/support/checkup"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/lifecycle"
 	"github.com/firstcome/firstcome/core/support/ops"
@@ -39,6 +40,7 @@ type stages struct {
 	desk    *admission.Desk
 	shop    *shop
 	tokens  *auth.Verifier
+	checkup *checkup.Checkup
 }
 
 // open connects to ledger, gate and journal, looks whether schema and topic are there, and adds everything that runs or
@@ -85,6 +87,13 @@ func open(ctx context.Context, g *lifecycle.Group, cfg config.Config, opts Optio
 		return nil, err
 	}
 	g.OnStop("journal", s.journal.Close)
+	s.checkup = checkup.New(checkup.Deps{
+		Config: checkup.ConfigOf(config.API, cfg), Redis: s.gate.Facts, Kafka: s.reader.Facts, Database: s.book.Facts,
+		Allow: cfg.Checks.Allow, Log: opts.Log, Registerer: opts.Registry,
+	})
+	if err = s.checkup.Start(ctx); err != nil {
+		return nil, err
+	}
 	s.build(g)
 	return s, nil
 }
@@ -121,6 +130,7 @@ func (s *stages) build(g *lifecycle.Group) {
 		Gates: s.gate, Live: s.refs, Ledger: s.book, Owner: s.owner, Log: s.opts.Log, Registerer: s.opts.Registry,
 	})
 	g.Go("backlog", counter.Run)
+	g.Go("checkup", s.checkup.Run)
 }
 
 // unsound has a gate looked at and rebuilt.
@@ -145,6 +155,7 @@ func (s *stages) checks(opts Options, f *front) {
 	opts.Checks("redis", s.gate.Ping, false)
 	opts.Checks("kafka", s.journal.Ping, false)
 	opts.Checks("tokens", s.tokens.Ready, false)
+	opts.Checks("assumptions", s.checkup.Ready, false)
 	opts.Checks("database", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, databasePing)
 		defer cancel()

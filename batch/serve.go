@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/firstcome/firstcome/batch/internal/schedule"
+	"github.com/firstcome/firstcome/core/support/checkup"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/lifecycle"
 	"github.com/firstcome/firstcome/core/support/ops"
@@ -32,11 +33,20 @@ func Run(ctx context.Context, cfg config.Config, opts Options) error {
 		return errors.Join(err, g.Abandon(ctx))
 	}
 	g.OnStop("connections", t.close)
+	look := checkup.New(checkup.Deps{
+		Config: checkup.ConfigOf(config.Batch, cfg), Redis: t.gate.Facts, Kafka: t.reader.Facts, Database: t.book.Facts,
+		Allow: cfg.Checks.Allow, Log: opts.Log, Registerer: opts.Registry,
+	})
+	if err = look.Start(ctx); err != nil {
+		return errors.Join(err, g.Abandon(ctx))
+	}
+	opts.Checks("assumptions", look.Ready, false)
 	opts.Checks("database", t.book.Ping, false)
 	opts.Checks("redis", t.gate.Ping, false)
 	opts.Checks("kafka", t.reader.CheckTopic, false)
 
 	g.Go("rebuild queue", t.queue.Run)
+	g.Go("checkup", look.Run)
 	g.Go("schedule", func(ctx context.Context) error {
 		opts.Ready(addr)
 		return schedule.Run(ctx, schedule.Deps{

@@ -242,5 +242,5 @@ func TestReadinessNamesItsChecks(t *testing.T) {
 	for _, c := range answer.Checks {
 		names = append(names, c.Name)
 	}
-	assert.Equal(t, []string{"database", "kafka", "start", "writer"}, names)
+	assert.Equal(t, []string{"assumptions", "database", "kafka", "start", "writer"}, names)
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/firstcome/firstcome/consumer/internal/groupreader"
 	"github.com/firstcome/firstcome/core/journal/kafkajournal"
 	"github.com/firstcome/firstcome/core/ledger"
+	"github.com/firstcome/firstcome/core/support/checkup"
 	"github.com/firstcome/firstcome/core/support/config"
+	"github.com/firstcome/firstcome/core/support/doctor"
 )
 
 const (
@@ -54,6 +56,14 @@ func (w *work) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	look := checkup.New(checkup.Deps{
+		Config: checkup.ConfigOf(config.Consumer, w.cfg), Database: book.Facts, Allow: w.cfg.Checks.Allow,
+		Kafka: func(ctx context.Context) (*doctor.Kafka, error) { return kafkajournal.Facts(ctx, journal) },
+		Log:   w.opts.Log, Registerer: w.opts.Registry,
+	})
+	if err = look.Start(ctx); err != nil {
+		return err
+	}
 	c := w.cfg.Consumer
 	reader, err := groupreader.New(groupreader.Config{
 		Journal: journal, BatchRecords: c.BatchRecords, BatchBytes: c.BatchBytes, StuckAfter: c.StuckAfter,
@@ -71,9 +81,27 @@ func (w *work) run(ctx context.Context) (err error) {
 		}
 		return book.Ping(ctx) // nothing may have come to be written
 	}, false)
+	w.opts.Checks("assumptions", look.Ready, false)
 	w.set(nil, true)
 	w.opts.Ready(w.addr)
-	return reader.Run(ctx)
+	return beside(ctx, look.Run, reader.Run)
+}
+
+// beside runs the main part and one beside it until ctx ends or either fails; the main part always comes to its end.
+func beside(ctx context.Context, other, main func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := other(ctx)
+		if err != nil {
+			stop()
+		}
+		ended <- err
+	}()
+	err := main(ctx)
+	stop()
+	return errors.Join(<-ended, err)
 }
 
 func (w *work) openBook(ctx context.Context) (*ledger.Book, error) {

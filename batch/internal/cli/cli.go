@@ -21,6 +21,7 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1 // the job could not be done, or not all of it
 	ExitUsage  = 2 // the command line or the configuration cannot be used; nothing was done
+	ExitBlind  = 2 // doctor could not look at everything
 )
 
 // usageError is a command line or a configuration that cannot be used.
@@ -47,6 +48,9 @@ func Run(ctx context.Context, args []string, in Process) int {
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintln(in.Err, err) // nobody is left to tell that this failed
 		return ExitUsage
+	case errors.Is(err, errBlind):
+		_, _ = fmt.Fprintln(in.Err, "batch:", err)
+		return ExitBlind
 	default:
 		_, _ = fmt.Fprintln(in.Err, "batch:", err)
 		return ExitFailed
@@ -56,7 +60,7 @@ func Run(ctx context.Context, args []string, in Process) int {
 const about = `batch puts right what the others left. Every job may be killed anywhere and run again, and any number of
 instances may run at once.
 
-Run "batch serve" as a service, or the jobs from cron:
+Run "batch doctor" first, and "batch serve" as a service, or the jobs from cron:
 
   * * * * *  batch retry
   * * * * *  batch rebuild --all
@@ -79,7 +83,7 @@ func newRoot(in Process) *cobra.Command {
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, retry, rebuild or serve")})
+			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, doctor, retry, rebuild or serve")})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings (default configs/batch.yaml, if it is there)")
@@ -92,7 +96,7 @@ func newRoot(in Process) *cobra.Command {
 		}
 		return cfg, logging.New(in.Err, cfg.Log, config.Batch), nil
 	}
-	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newServe(load))
+	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newServe(load), newDoctor(load))
 	return root
 }
 

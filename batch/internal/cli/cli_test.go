@@ -239,7 +239,7 @@ func TestWhatCannotBeUsedHasStatusTwoAndAHelp(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "say what to do: migrate, retry, rebuild or serve"},
+		{nil, "say what to do: migrate, doctor, retry, rebuild or serve"},
 		{[]string{"verify"}, `unknown command "verify"`},
 		{[]string{"rebuild"}, "--tag (several times) or --all"},
 		{[]string{"rebuild", "--all", "--tag", "c1"}, "--tag (several times) or --all"},

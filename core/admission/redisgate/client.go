@@ -56,16 +56,15 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Gate, error) {
 	if err := g.Ping(ctx); err != nil {
 		return nil, errors.Join(explain(cfg, err), g.Close())
 	}
-	if err := g.inspect(ctx, cfg, log); err != nil {
+	if err := g.inspect(ctx, cfg); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	log.InfoContext(ctx, "redis answers", "mode", cfg.mode(), "addrs", strings.Join(cfg.Addrs, ","))
 	return g, nil
 }
 
-// inspect finds at the start what would otherwise show as an error of every call, or as rebuilds without end. Sections
-// of INFO that a server does not tell are no fault: an embedded one knows few, a managed one may hide some.
-func (g *Gate) inspect(ctx context.Context, cfg Config, log *slog.Logger) error {
+// inspect finds at the start what would otherwise show as an error of every call. How the server is set up is for Facts.
+func (g *Gate) inspect(ctx context.Context, cfg Config) error {
 	addrs := strings.Join(cfg.Addrs, ", ")
 	cluster, err := g.client.Info(ctx, "cluster").Result()
 	if err == nil && cfg.mode() == ModeSingle && strings.Contains(cluster, "cluster_enabled:1") {
@@ -74,12 +73,6 @@ func (g *Gate) inspect(ctx context.Context, cfg Config, log *slog.Logger) error 
 	if err = g.client.Eval(ctx, luaSource("prelude")+"return this_server()", nil).Err(); err != nil {
 		return fmt.Errorf("redis at %s does not tell a script who it is (INFO server, INFO replication), and a gate must notice "+
 			"another server: %w", addrs, err)
-	}
-	memory, err := g.client.Info(ctx, "memory").Result()
-	limited := err == nil && !strings.Contains(memory, "maxmemory:0\r") && strings.Contains(memory, "maxmemory:")
-	if limited && !strings.Contains(memory, "maxmemory_policy:noeviction") {
-		log.WarnContext(ctx, "redis may evict keys when its memory is full: each eviction shuts a coupon until its gate is rebuilt; "+
-			"set maxmemory-policy noeviction", "addrs", addrs)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/firstcome/firstcome/core/support/doctor"
 )
 
 // topicForm is what Kafka allows for topics; groups are held to the same.
@@ -39,6 +41,14 @@ func checkForm(l leaf) error {
 		for _, addr := range list {
 			if err := checkAddr(addr); err != nil {
 				return err
+			}
+		}
+	case "checks":
+		list, _ := l.value.Interface().([]string)
+		for _, name := range list {
+			if !slices.Contains(doctor.Names(), name) {
+				return fmt.Errorf("%q is no check%s; allowed: %s", shorten(name), didYouMean(name, doctor.Names()),
+					strings.Join(doctor.Names(), ", "))
 			}
 		}
 	case "topic":

@@ -28,6 +28,7 @@ type Config struct {
 	Consumer   ConsumerConfig   `key:"consumer"`
 	Batch      BatchConfig      `key:"batch"`
 	Standalone StandaloneConfig `key:"standalone"`
+	Checks     Checks           `key:"checks"`
 	Log        Log              `key:"log"`
 
 	given map[string]string // key → where it was given
@@ -163,6 +164,12 @@ type BatchConfig struct {
 // StandaloneConfig is the embedded stack.
 type StandaloneConfig struct {
 	DataDir string `key:"data_dir"` // journal, ledger, secret and lock file; made when missing
+}
+
+// Checks are those of `batch doctor`, which every role makes at its start.
+type Checks struct {
+	// Allow names checks that may find what breaks a guarantee: the role starts all the same, and says so each time.
+	Allow []string `key:"allow" form:"checks"`
 }
 
 // Log is how the role logs, to standard error.

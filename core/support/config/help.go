@@ -23,13 +23,13 @@ func Help(role Role) string {
 func sectionsOf(role Role) []string {
 	switch role {
 	case API:
-		return []string{"http", "ops", "redis", "kafka", "database", "auth", "admission", "sweeper", "rebuild", "log"}
+		return []string{"http", "ops", "redis", "kafka", "database", "auth", "admission", "sweeper", "rebuild", "checks", "log"}
 	case Consumer:
-		return []string{"ops", "kafka", "database", "consumer", "log"}
+		return []string{"ops", "kafka", "database", "consumer", "checks", "log"}
 	case Batch:
-		return []string{"ops", "redis", "kafka", "database", "admission", "rebuild", "batch", "log"}
+		return []string{"ops", "redis", "kafka", "database", "admission", "rebuild", "batch", "checks", "log"}
 	default:
-		return []string{"http", "ops", "kafka", "auth", "admission", "sweeper", "rebuild", "consumer", "batch", "standalone", "log"}
+		return []string{"http", "ops", "kafka", "auth", "admission", "sweeper", "rebuild", "consumer", "batch", "standalone", "checks", "log"}
 	}
 }
 
@@ -57,6 +57,8 @@ func allowedText(l leaf) string {
 		return "host:port,…"
 	case "url":
 		return "https://…"
+	case "checks":
+		return "names that batch doctor lists"
 	case "topic":
 		return "a Kafka name"
 	default:

@@ -33,6 +33,9 @@ type Server struct {
 	ended chan struct{}
 }
 
+// version is the one whose scripts and commands miniredis follows.
+const version = "7.4.0"
+
 const (
 	// ageEvery is how exactly keys expire while the clock runs; the shortest time to live that a gate sets is a sweeper's
 	// lease of seconds, which only saves work.
@@ -136,9 +139,13 @@ func (s *Server) answerInfo(c *server.Peer, cmd string, args ...string) bool {
 	defer s.mu.Unlock()
 	switch strings.ToLower(args[0]) {
 	case "server":
-		c.WriteBulk("# Server\r\nrun_id:" + s.runID + "\r\n")
+		c.WriteBulk("# Server\r\nredis_version:" + version + "\r\nrun_id:" + s.runID + "\r\n")
 	case "replication":
-		c.WriteBulk("# Replication\r\nrole:master\r\nmaster_replid:" + s.reign + "\r\n")
+		c.WriteBulk("# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_replid:" + s.reign + "\r\n")
+	case "memory": // what is true of it: it has no limit and throws nothing away
+		c.WriteBulk("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n")
+	case "persistence":
+		c.WriteBulk("# Persistence\r\naof_enabled:0\r\n")
 	default:
 		return false
 	}
