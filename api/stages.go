@@ -109,10 +109,14 @@ func (s *stages) build(g *lifecycle.Group) {
 	})
 	g.Go("rebuild queue", s.queue.Run)
 
+	memory := admission.NewMemory(admission.MemoryDeps{
+		Gate: s.gate, TTL: s.cfg.Admission.MemoryTTL, Bytes: int64(s.cfg.Admission.MemoryBytes), Log: s.opts.Log, Registerer: s.opts.Registry,
+	})
+	g.Go("memory", memory.Run)
 	s.desk = admission.NewDesk(admission.DeskDeps{
 		Gate: s.gate, Journal: s.journal, Refs: s.refs, OnUnsound: s.unsound, Log: s.opts.Log, Registerer: s.opts.Registry,
 		AnswerTimeout: s.cfg.Admission.AnswerTimeout, Queue: s.cfg.Admission.Queue, Batch: s.cfg.Admission.Batch,
-		Lane: s.gate.Server,
+		Lane: s.gate.Server, Memory: memory,
 	})
 	g.OnStop("desk", s.desk.Close)
 

@@ -69,6 +69,7 @@ type DeskDeps struct {
 	// Lane numbers the server that a tag's gate lives on, from 0; nil: all live on one. Gates of one server share calls,
 	// and wait for nobody else's.
 	Lane func(tag string) int
+	Memory *Memory // refuses without the gate; nil: every claim asks it. Who made it runs it
 }
 
 // Outcome is the answer to a claim.
@@ -192,9 +193,17 @@ func (d *Desk) claim(v visit, couponID int64, userID, key string, replay bool) (
 		return Outcome{}, err
 	}
 	crashpoint.At("claim.found")
+	if d.deps.Memory != nil && !replay {
+		if out, refused := d.deps.Memory.refuse(ref, userID); refused {
+			return out, nil // rule 10
+		}
+	}
 	said, ref, err := d.ask(v, ref, Ask{UserID: userID, Key: key})
 	if err != nil {
 		return Outcome{}, notTheCallers(err)
+	}
+	if d.deps.Memory != nil {
+		d.deps.Memory.met(ref, said.Verdict)
 	}
 	out := Outcome{Decision: said.Decision, Now: said.now, OpensAt: said.opensAt}
 	if !said.Verdict.Place() {

@@ -65,6 +65,7 @@ type View struct {
 	Terms                // those that decide now
 	Taken      int64     // admitted and not returned
 	Pending    int64     // admitted, and the journal may not have it yet
+	Members    int64     // users with a coupon of the event; 0 without one
 	Epoch      int64     // with Generation: the same pair, the same gate
 	Generation int64     //
 	Changing   bool      // a wider value waits for its time (rule 27)

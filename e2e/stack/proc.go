@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -272,4 +274,59 @@ func (b *safeBuffer) String() string {
 func (b *safeBuffer) tail(n int) string {
 	s := b.String()
 	return s[max(0, len(s)-n):]
+}
+
+// Pause stops the process' time (SIGSTOP); Resume, or the end of the test, lets it go on.
+func (p *Proc) Pause(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	t.Cleanup(func() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }) // it may have ended
+}
+
+// Resume ends a Pause.
+func (p *Proc) Resume(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// Proc is the api behind a base URL.
+func (s *Stack) Proc(t *testing.T, url string) *Proc {
+	t.Helper()
+	for _, p := range s.Procs {
+		if p.HTTP == url {
+			return p
+		}
+	}
+	t.Fatalf("no process serves %s", url)
+	return nil
+}
+
+// Metric sums the series of a name and of labels (`call="admit"`) that the i-th api's /metrics has; 0 when there is none.
+func (s *Stack) Metric(t *testing.T, i int, name string, labels ...string) float64 {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Proc(t, s.APIs[i%len(s.APIs)]).Ops+"/metrics", nil)
+	require.NoError(t, err)
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	sum := 0.0
+lines:
+	for line := range strings.Lines(string(text)) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		its, of, _ := strings.Cut(series, "{")
+		if its != name {
+			continue
+		}
+		for _, label := range labels {
+			if !strings.Contains(of, label) {
+				continue lines
+			}
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		require.NoError(t, err)
+		sum += n
+	}
+	return sum
 }

@@ -41,6 +41,7 @@ type Reading interface {
 	Views(ctx context.Context, refs []coupon.Ref) []coupon.ViewAnswer
 	Holder(ctx context.Context, ref coupon.Ref, userID string, nth int) (coupon.Place, coupon.Verdict, error)
 	Sound(ctx context.Context, refs []coupon.Ref) []error
+	EachName(ctx context.Context, ref coupon.Ref, each func(userID string)) error
 }
 
 // Harness is a gate and the hands that break it. Keys are named gate, members, coupon:<id>, holders:<id>, pending:<id>.

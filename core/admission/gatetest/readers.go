@@ -16,6 +16,10 @@ func readerTests() map[string]func(*fixture) {
 		"a user's place":                           holderTells,
 		"the latest of several places":             holderLatest,
 		"looking changes nothing":                  lookingIsFree,
+		"the names of all holders":                 namesOfHolders,
+		"a name for several places":                namesOnce,
+		"the names of an event's members":          namesOfMembers,
+		"no names of a gate that is not sound":     noNames,
 	}
 }
 

@@ -27,9 +27,37 @@ func (g *Gate) view(ref coupon.Ref) (coupon.View, error) {
 	now := g.clock()
 	terms, waiting := c.at(now)
 	return coupon.View{
-		Terms: microTerms(terms), Taken: c.admitted, Pending: c.pendingN, Epoch: t.gate.epoch, Generation: t.gate.generation,
+		Terms: microTerms(terms), Taken: c.admitted, Pending: c.pendingN, Members: membersOf(t, ref), Epoch: t.gate.epoch, Generation: t.gate.generation,
 		Changing: waiting != nil, Now: now,
 	}, nil
+}
+
+func membersOf(t *tag, ref coupon.Ref) int64 {
+	if ref.EventID == 0 {
+		return 0
+	}
+	return t.gate.membersN
+}
+
+// EachName calls each for every user who has a place at the coupon; where taking it uses up the user's place in the event,
+// for every member of the event.
+func (g *Gate) EachName(ctx context.Context, ref coupon.Ref, each func(userID string)) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t, _, err := g.sound(ref)
+	if err = firstError(err, ctx.Err()); err != nil {
+		return err
+	}
+	if ref.Member {
+		for user := range t.members {
+			each(user)
+		}
+		return nil
+	}
+	for at := range t.holders[ref.CouponID] {
+		each(at.user)
+	}
+	return nil
 }
 
 // Sound says whether the gates of coupons decide, in the order of the refs: nil or an UnsoundError.

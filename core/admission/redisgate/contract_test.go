@@ -89,6 +89,7 @@ var argForms = map[string]string{
 func all(s scripts) []script {
 	return []script{
 		s.admit, s.confirm, s.sweep, s.mark, s.loadRows, s.loadTail, s.open, s.join, s.change, s.view, s.holder, s.sound,
+		s.names,
 	}
 }
 
@@ -213,6 +214,7 @@ func callEverything(ctx context.Context, g *Gate) {
 		_ = g.Views(ctx, []coupon.Ref{c.Ref})
 		_ = g.Sound(ctx, []coupon.Ref{c.Ref})
 		_, _, _ = g.Holder(ctx, c.Ref, "u", 0)
+		_ = g.EachName(ctx, c.Ref, func(string) {})
 	}
 }
 

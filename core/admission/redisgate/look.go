@@ -50,7 +50,7 @@ func (g *Gate) look(ctx context.Context, s script, refs []coupon.Ref) []*call {
 func viewOf(c *call) (coupon.View, bool) {
 	var v coupon.View
 	head, ok := c.ints(3)
-	if !ok || len(c.reply) != 10 {
+	if !ok || len(c.reply) != 11 {
 		return v, false
 	}
 	state, okState := c.text(3)
@@ -60,7 +60,8 @@ func viewOf(c *call) (coupon.View, bool) {
 	taken, okTaken := c.reply[7].(int64)
 	pending, okPending := c.reply[8].(int64)
 	changing, okChanging := c.reply[9].(int64)
-	if !okState || !okOpens || !okCloses || !okTotal || !okTaken || !okPending || !okChanging {
+	members, okMembers := c.reply[10].(int64)
+	if !okState || !okOpens || !okCloses || !okTotal || !okTaken || !okPending || !okChanging || !okMembers {
 		return v, false
 	}
 	if total != "" {
@@ -72,7 +73,7 @@ func viewOf(c *call) (coupon.View, bool) {
 	}
 	v.State, v.OpensAt, v.ClosesAt = coupon.State(state), opens, closes
 	v.Epoch, v.Generation, v.Now = head[0], head[1], micros(head[2])
-	v.Taken, v.Pending, v.Changing = taken, pending, changing == 1
+	v.Taken, v.Pending, v.Members, v.Changing = taken, pending, members, changing == 1
 	return v, true
 }
 

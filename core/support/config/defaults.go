@@ -22,7 +22,7 @@ func Default(role Role) Config {
 			Partitions: 12, Replication: 1, Timeout: 10 * time.Second,
 		},
 		Database:  Database{MaxConns: 16},
-		Admission: Admission{AnswerTimeout: 2 * time.Second, MemoryTTL: 500 * time.Millisecond, Queue: 8192, Batch: 128},
+		Admission: Admission{AnswerTimeout: 2 * time.Second, MemoryTTL: 500 * time.Millisecond, Queue: 8192, Batch: 128, MemoryBytes: 64 << 20},
 		Sweeper:   Sweeper{Every: time.Second, Age: 3 * time.Second, Batch: 128},
 		Rebuild:   Rebuild{Lease: 30 * time.Second},
 		Consumer:  ConsumerConfig{BatchRecords: 1000, BatchBytes: 1 << 20, StuckAfter: time.Minute},

@@ -8,7 +8,7 @@
 -- KEYS[6+] sibling, events only: the coupon hashes of the event
 --
 -- OUTPUT     'ok', epoch, generation, now us, state, opens us and closes us as texts, cap (empty:
---            unlimited), taken, pending, 1 when wider terms wait for their time
+--            unlimited), taken, pending, 1 when wider terms wait for their time, members (0 without an event)
 -- ATOMICITY  no write
 -- REPLAY     safe
 -- COST       about 8 commands
@@ -21,4 +21,4 @@ if not gate then
 end
 local t = coupon.terms
 return { 'ok', gate.epoch, gate.generation, now, t.state, t.opens, t.closes, cap_text(t.cap), coupon.admitted,
-         coupon.pending_n, coupon.waiting and 1 or 0 }
+         coupon.pending_n, coupon.waiting and 1 or 0, KEYS[5] and gate.members_n or 0 }
