@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -220,13 +221,24 @@ func newServer(name, dir string) (*Server, error) {
 	return &Server{name: name, dir: dir, addr: addr, logPath: filepath.Join(filepath.Dir(dir), filepath.Base(dir)+".log")}, nil
 }
 
+// Ports are taken from below the range that systems hand to outgoing connections (Linux from 32768): while a server is
+// down, a connection could get its port, even one that tries to reach it.
+const (
+	firstPort = 12_000
+	lastPort  = 31_999
+)
+
+// freeAddr is a loopback address that nobody listens on.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-	if err != nil {
-		return "", fmt.Errorf("free port: %w", err)
+	for range 200 {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+mathrand.IntN(lastPort-firstPort+1)) //nolint:gosec // a port is no secret
+		l, err := net.Listen("tcp", addr)                                                  //nolint:noctx // closed at once
+		if err != nil {
+			continue
+		}
+		return addr, l.Close()
 	}
-	defer l.Close() //nolint:errcheck // only its port was wanted
-	return l.Addr().String(), nil
+	return "", errors.New("no free port in 200 tries")
 }
 
 // cacheDir is where scripts/lib/base.sh keeps what is no system package.

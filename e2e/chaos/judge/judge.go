@@ -91,7 +91,7 @@ func (s Servers) noise(ctx context.Context) error {
 
 // Judge compares the promises with the books.
 func (s Servers) Judge(ctx context.Context, promises []check.Promise) (*Result, error) {
-	r := &Result{Count: map[string]int{}, Failed: map[string]int{}}
+	r := newResult()
 	var b books
 	var err error
 	if b.coupons, err = s.readCoupons(ctx); err != nil {
@@ -111,6 +111,14 @@ func (s Servers) Judge(ctx context.Context, promises []check.Promise) (*Result, 
 	if b.records, err = s.readJournal(ctx); err != nil {
 		return nil, err
 	}
+	r.compare(b, promises)
+	return r, nil
+}
+
+func newResult() *Result { return &Result{Count: map[string]int{}, Failed: map[string]int{}} }
+
+// compare holds the books and the promises against each other.
+func (r *Result) compare(b books, promises []check.Promise) {
 	r.Coupons, r.Records = len(b.coupons), len(b.records)
 	for _, reason := range b.failed {
 		r.Failed[reason]++
@@ -123,7 +131,6 @@ func (s Servers) Judge(ctx context.Context, promises []check.Promise) (*Result, 
 	r.events(b)
 	r.promises(b, promises)
 	r.journal(b)
-	return r, nil
 }
 
 // rows: I1, I2 and the numbers of one coupon.

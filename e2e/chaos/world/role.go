@@ -44,10 +44,15 @@ type Role struct {
 	wait   sync.WaitGroup
 }
 
+// shortLife: a program that ends sooner could not start, for a server that it needs is down.
+const shortLife = 4 * time.Second
+
 // supervise starts the program and, until Close, starts it again whenever it has ended.
 func (r *Role) supervise() {
 	r.wait.Go(func() {
+		fails := 0 // in a row
 		for {
+			began := time.Now()
 			done, err := r.start()
 			if err != nil {
 				r.note("cannot be started: " + err.Error())
@@ -58,9 +63,14 @@ func (r *Role) supervise() {
 			if err == nil {
 				<-done
 			}
-			// 0.1 to 0.9 s, so that a start meets the others in every state.
+			if time.Since(began) < shortLife {
+				fails = min(fails+1, 3)
+			} else {
+				fails = 0
+			}
+			// 0.1 to 0.9 s, so that a start meets the others in every state; up to eight times that for one that ends at once.
 			pause := 100*time.Millisecond + time.Duration(r.chance.IntN(800))*time.Millisecond
-			<-time.After(pause)
+			<-time.After(pause << fails)
 		}
 	})
 }
