@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firstcome/firstcome/batch"
+	"github.com/firstcome/firstcome/core/audit"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/logging"
 	"github.com/firstcome/firstcome/core/support/ops"
@@ -21,7 +22,7 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1 // the job could not be done, or not all of it
 	ExitUsage  = 2 // the command line or the configuration cannot be used; nothing was done
-	ExitBlind  = 2 // doctor could not look at everything
+	ExitBlind  = 2 // doctor, verify, reconcile: could not look at everything
 )
 
 // usageError is a command line or a configuration that cannot be used.
@@ -42,9 +43,13 @@ func Run(ctx context.Context, args []string, in Process) int {
 	root.SetErr(in.Err)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
+	var blind *audit.BlindError
 	switch {
 	case err == nil:
 		return ExitOK
+	case errors.As(err, &blind):
+		_, _ = fmt.Fprintln(in.Err, "batch:", err)
+		return ExitBlind
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintln(in.Err, err) // nobody is left to tell that this failed
 		return ExitUsage
@@ -83,7 +88,7 @@ func newRoot(in Process) *cobra.Command {
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, doctor, retry, rebuild or serve")})
+			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, doctor, retry, rebuild, verify or serve")})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings (default configs/batch.yaml, if it is there)")
@@ -96,7 +101,7 @@ func newRoot(in Process) *cobra.Command {
 		}
 		return cfg, logging.New(in.Err, cfg.Log, config.Batch), nil
 	}
-	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newServe(load), newDoctor(load))
+	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newVerify(load), newServe(load), newDoctor(load))
 	return root
 }
 

@@ -1,0 +1,398 @@
+package audit_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/firstcome/firstcome/core/admission/redisgate/embedded"
+	"github.com/firstcome/firstcome/core/audit"
+	"github.com/firstcome/firstcome/core/ledger/ledgertest"
+)
+
+// world is three books that agree, written by statements of the test's own, so that one of them can be spoiled. Only the
+// schema is the product's.
+type world struct {
+	t      tester
+	cfg    audit.Config
+	db     *sql.DB
+	redis  *redis.Client
+	kafka  sarama.Client
+	out    sarama.SyncProducer
+	server string // the reign of this Redis
+
+	coupons []*coupon
+	ids     int64
+}
+
+// tester is what testing and rapid have in common.
+type tester interface {
+	require.TestingT
+	Helper()
+	Name() string
+}
+
+const partitions = 3
+
+// coupon is one coupon of the world.
+type coupon struct {
+	id       int64
+	event    int64 // 0: none
+	limit    int
+	total    int64 // 0: unlimited
+	epoch    int64
+	lastSeq  int64
+	admitted int64
+	pendingN int64
+	opens    time.Time
+	closes   time.Time
+	siblings []*coupon // events: all coupons of it
+	members  map[string]int64
+	places   []place
+}
+
+type place struct {
+	user string
+	nth  int
+	key  string
+	seq  int64
+	at   time.Time
+}
+
+func (c *coupon) tag() string {
+	if c.event != 0 {
+		return fmt.Sprintf("e%d", c.event)
+	}
+	return fmt.Sprintf("c%d", c.id)
+}
+
+func (c *coupon) key(what string) string { return fmt.Sprintf("fc:{%s}:%s:%d", c.tag(), what, c.id) }
+func (c *coupon) gate() string           { return "fc:{" + c.tag() + "}:gate" }
+
+func (c *coupon) field(p place) string {
+	if c.limit == 1 {
+		return p.user
+	}
+	return fmt.Sprintf("%s\x1f%d", p.user, p.nth)
+}
+
+// newWorld makes three empty books: embedded ones, or real ones where the environment names them and servers is set.
+func newWorld(t *testing.T, servers bool, dsnEnv string) *world {
+	t.Helper()
+	w := &world{t: t, ids: 1000}
+	var redisAddr, dsn string
+	var brokers []string
+	if servers {
+		dsn = ledgertest.FreshDSN(t, ledgertest.ServerDSN(t, dsnEnv))
+		redisAddr = server(t, "FIRSTCOME_TEST_REDIS_ADDR")
+		brokers = strings.Split(server(t, "FIRSTCOME_TEST_KAFKA_BROKERS"), ",")
+		w.ids = rand.Int64N(1 << 50) // others use this Redis too
+	} else {
+		mini, err := embedded.Start("127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(mini.Close)
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+		require.NoError(t, err)
+		t.Cleanup(cluster.Close)
+		dsn, redisAddr, brokers = ledgertest.SQLiteDSN(t), mini.Addr(), cluster.ListenAddrs()
+	}
+	book := ledgertest.Open(t, dsn)
+	require.NoError(t, book.Migrate(t.Context()))
+	w.openDB(t, dsn)
+	w.redis = redis.NewClient(&redis.Options{Addr: redisAddr})
+	t.Cleanup(func() { require.NoError(t, w.redis.Close()) })
+	w.server = serverOf(t, w.redis)
+	w.cfg = audit.Config{
+		DSN:   dsn,
+		Redis: audit.Redis{Mode: "single", Addrs: []string{redisAddr}},
+		Kafka: audit.Kafka{Brokers: brokers, Topic: fmt.Sprintf("audit-%x", rand.Uint64()), Timeout: 10 * time.Second},
+		Dir:   t.TempDir(),
+	}
+	w.cfg.Kafka.Group = w.cfg.Kafka.Topic + "-group"
+	w.openKafka(t)
+	return w
+}
+
+func server(t *testing.T, env string) string {
+	t.Helper()
+	addr := os.Getenv(env)
+	if addr == "" {
+		t.Skipf("%s names no server: `make services` starts one", env)
+	}
+	return addr
+}
+
+func serverOf(t *testing.T, client *redis.Client) string {
+	t.Helper()
+	id := func(section, field string) string {
+		text, err := client.Info(t.Context(), section).Result()
+		require.NoError(t, err)
+		return regexp.MustCompile(field + `:(\w+)`).FindStringSubmatch(text)[1]
+	}
+	return id("server", "run_id") + ":" + id("replication", "master_replid")
+}
+
+func (w *world) openDB(t *testing.T, dsn string) {
+	t.Helper()
+	var err error
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		// Checks are off: some of what is planted no database should ever hold.
+		w.db, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=ignore_check_constraints(1)")
+	} else {
+		if strings.Contains(dsn, "?") {
+			dsn += "&"
+		} else {
+			dsn += "?"
+		}
+		w.db, err = sql.Open("mysql", dsn+"time_zone=%27%2B00%3A00%27")
+		if err == nil {
+			_, _ = w.db.ExecContext(t.Context(), "SET GLOBAL check_constraint_checks = 0") // MariaDB, if it may
+		}
+	}
+	require.NoError(t, err)
+	w.db.SetMaxOpenConns(1)
+	t.Cleanup(func() { require.NoError(t, w.db.Close()) })
+}
+
+func (w *world) openKafka(t *testing.T) {
+	t.Helper()
+	cfg := sarama.NewConfig()
+	cfg.Version = sarama.V3_6_0_0
+	cfg.Producer.Return.Successes = true
+	cfg.Producer.RequiredAcks = sarama.WaitForAll
+	cfg.Producer.Partitioner = sarama.NewManualPartitioner
+	cfg.Metadata.AllowAutoTopicCreation = false
+	var err error
+	w.kafka, err = sarama.NewClient(w.cfg.Kafka.Brokers, cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.kafka.Close()) })
+	w.createTopic()
+	w.out, err = sarama.NewSyncProducerFromClient(w.kafka)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.out.Close()) })
+}
+
+func (w *world) createTopic() {
+	admin, err := sarama.NewClusterAdminFromClient(w.kafka)
+	require.NoError(w.t, err)
+	require.NoError(w.t, admin.CreateTopic(w.cfg.Kafka.Topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false))
+	for {
+		require.NoError(w.t, w.kafka.RefreshMetadata(w.cfg.Kafka.Topic))
+		if list, err := w.kafka.WritablePartitions(w.cfg.Kafka.Topic); err == nil && len(list) == partitions {
+			return
+		}
+	}
+}
+
+// empty makes the books empty again.
+func (w *world) empty(t tester) {
+	w.t, w.coupons = t, nil
+	for _, table := range []string{"issues", "failed_events", "coupon_changes", "coupon_change_ends", "gate_barriers", "gates", "coupons", "events", "vendors"} {
+		w.exec("DELETE FROM " + table)
+	}
+	require.NoError(t, w.redis.FlushDB(context.Background()).Err())
+	w.cfg.Kafka.Topic = fmt.Sprintf("audit-%x", rand.Uint64())
+	w.cfg.Kafka.Group = w.cfg.Kafka.Topic + "-group"
+	w.createTopic()
+}
+
+func (w *world) exec(query string, args ...any) {
+	w.t.Helper()
+	_, err := w.db.ExecContext(context.Background(), query, args...)
+	require.NoError(w.t, err, query)
+}
+
+func (w *world) hset(key string, values ...any) {
+	w.t.Helper()
+	require.NoError(w.t, w.redis.HSet(context.Background(), key, values...).Err())
+}
+
+func (w *world) id() int64 { w.ids++; return w.ids }
+
+var now = time.Now().UTC().Truncate(time.Microsecond)
+
+// coupon publishes one with places of some users.
+func (w *world) coupon(limit int, total int64, event *coupon, users int) *coupon {
+	c := &coupon{id: w.id(), limit: limit, total: total, epoch: 1, opens: now.Add(-time.Hour), closes: now.Add(time.Hour), members: map[string]int64{}}
+	if event != nil {
+		c.event, c.siblings, c.members, c.epoch = event.event, event.siblings, event.members, event.epoch
+	}
+	c.siblings = append(c.siblings, c)
+	for _, s := range c.siblings {
+		s.siblings = c.siblings
+	}
+	w.coupons = append(w.coupons, c)
+	for n := range users {
+		w.place(c, fmt.Sprintf("u%d-%d", c.id, n), 1)
+	}
+	return c
+}
+
+// inEvent publishes the first coupon of a new event.
+func (w *world) inEvent(users int) *coupon {
+	c := &coupon{event: w.id(), members: map[string]int64{}, epoch: 1}
+	c = w.coupon(1, 0, c, users)
+	return c
+}
+
+func (w *world) place(c *coupon, user string, nth int) place {
+	c.lastSeq++
+	p := place{user: user, nth: nth, seq: c.lastSeq, at: now.Add(time.Duration(c.lastSeq) * time.Millisecond)}
+	if c.limit > 1 {
+		p.key = fmt.Sprintf("key-%d", nth)
+	}
+	c.places = append(c.places, p)
+	return p
+}
+
+// write writes all coupons and their places into the three books.
+func (w *world) write() {
+	w.t.Helper()
+	w.exec("INSERT INTO vendors (id, name, created_at) VALUES (1, 'vendor', ?)", stamp(now))
+	events := map[int64]bool{}
+	for _, c := range w.coupons {
+		if c.event != 0 && !events[c.event] {
+			events[c.event] = true
+			w.exec("INSERT INTO events (id, name, starts_at, ends_at, created_at) VALUES (?, ?, ?, ?, ?)",
+				c.event, c.tag(), stamp(now), stamp(now), stamp(now))
+		}
+	}
+	gates := map[string]bool{}
+	for _, c := range w.coupons {
+		w.exec(`INSERT INTO coupons (id, vendor_id, event_id, tag, name, kind, total_quantity, issued_count, per_user_limit, state,
+			opens_at, closes_at, revision, applied_revision, created_at)
+			VALUES (?, 1, ?, ?, ?, 'first_come_issue', ?, 0, ?, 'open', ?, ?, 1, 1, ?)`,
+			c.id, null(c.event), c.tag(), fmt.Sprint(c.id), null(c.total), c.limit, stamp(c.opens), stamp(c.closes), stamp(now))
+		if !gates[c.tag()] {
+			gates[c.tag()] = true
+			w.exec("INSERT INTO gates (tag, epoch, created_at, updated_at) VALUES (?, ?, ?, ?)", c.tag(), c.epoch, stamp(now), stamp(now))
+		}
+		w.hset(c.gate(), "st", "open", "epoch", c.epoch, "server", w.server, "token", "1-1", "generation", 1, "members_n", 0, "coupons_n", len(c.siblings))
+		limit := ""
+		if c.total != 0 {
+			limit = fmt.Sprint(c.total)
+		}
+		w.hset(c.key("coupon"), "state", "open", "opens_us", c.opens.UnixMicro(), "closes_us", c.closes.UnixMicro(), "cap", limit,
+			"revision", 1, "per_user_limit", c.limit, "returned", 0, "admitted", 0, "pending_n", 0, "last_seq", c.lastSeq)
+		for _, p := range c.places {
+			w.holder(c, p)
+			w.record(c, p, c.epoch)
+			w.row(c, p)
+		}
+	}
+	w.consume()
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
+
+func null(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
+// holder puts a settled place into the gate.
+func (w *world) holder(c *coupon, p place) {
+	value := fmt.Sprintf("%d:%d", p.seq, p.at.UnixMicro())
+	if p.key != "" {
+		value += ":" + p.key
+	}
+	w.hset(c.key("holders"), c.field(p), value)
+	c.admitted++
+	w.hset(c.key("coupon"), "admitted", c.admitted, "last_seq", c.lastSeq)
+	if c.event != 0 && c.members[p.user] == 0 {
+		c.members[p.user] = c.id
+		w.hset("fc:{"+c.tag()+"}:members", p.user, c.id)
+		w.hset(c.gate(), "members_n", len(c.members))
+	}
+}
+
+func (w *world) row(c *coupon, p place) {
+	var key any
+	if p.key != "" {
+		key = p.key
+	}
+	w.exec(`INSERT INTO issues (coupon_id, user_id, nth, seq, epoch, status, event_id, idempotency_key, accepted_at, issued_at)
+		VALUES (?, ?, ?, ?, ?, 'issued', ?, ?, ?, ?)`, c.id, p.user, p.nth, p.seq, c.epoch, null(c.event), key, stamp(p.at), stamp(p.at))
+	w.exec("UPDATE coupons SET issued_count = issued_count + 1 WHERE id = ?", c.id)
+}
+
+// record puts a place into the log and says where.
+func (w *world) record(c *coupon, p place, epoch int64) (partition int32, offset int64) {
+	value := fmt.Sprintf(`{"v":1,"coupon_id":%d,"user_id":%q,"nth":%d,"seq":%d,"epoch":%d,"accepted_at":%q`,
+		c.id, p.user, p.nth, p.seq, epoch, p.at.Format("2006-01-02T15:04:05.000000Z"))
+	if p.key != "" {
+		value += fmt.Sprintf(`,"key":%q`, p.key)
+	}
+	return w.produce(p.user, value+"}")
+}
+
+func (w *world) produce(user, value string) (int32, int64) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(user))
+	partition, offset, err := w.out.SendMessage(&sarama.ProducerMessage{
+		Topic: w.cfg.Kafka.Topic, Partition: int32(h.Sum32() % partitions), Key: sarama.StringEncoder(user), Value: sarama.StringEncoder(value),
+	})
+	require.NoError(w.t, err)
+	return partition, offset
+}
+
+// consume commits the log's ends, as consumers do that have written everything.
+func (w *world) consume() {
+	w.t.Helper()
+	request := &sarama.OffsetCommitRequest{
+		Version: 2, ConsumerGroup: w.cfg.Kafka.Group, ConsumerGroupGeneration: sarama.GroupGenerationUndefined, RetentionTime: -1,
+	}
+	for p := range int32(partitions) {
+		request.AddBlock(w.cfg.Kafka.Topic, p, w.end(p), 0, "")
+	}
+	coordinator, err := w.kafka.Coordinator(w.cfg.Kafka.Group)
+	require.NoError(w.t, err)
+	answer, err := coordinator.CommitOffset(request)
+	require.NoError(w.t, err)
+	for _, partitionErrs := range answer.Errors {
+		for _, err := range partitionErrs {
+			require.Equal(w.t, sarama.ErrNoError, err)
+		}
+	}
+}
+
+func (w *world) end(partition int32) int64 {
+	end, err := w.kafka.GetOffset(w.cfg.Kafka.Topic, partition, sarama.OffsetNewest)
+	require.NoError(w.t, err)
+	return end
+}
+
+func (w *world) fail(c *coupon, user string, partition int32, offset int64, reason, status string, due time.Time) {
+	w.exec(`INSERT INTO failed_events (topic, partition_no, offset_no, record_key, payload, reason, error, attempts, next_attempt_at,
+		status, coupon_id, user_id, created_at, updated_at) VALUES (?, ?, ?, ?, '', ?, '', 0, ?, ?, ?, ?, ?, ?)`,
+		w.cfg.Kafka.Topic, partition, offset, user, reason, stamp(due), status, c.id, user, stamp(now), stamp(now))
+}
+
+func (w *world) verify() audit.Report {
+	w.t.Helper()
+	r, err := audit.Verify(context.Background(), w.cfg)
+	require.NoError(w.t, err)
+	return r
+}
+
+func found(r audit.Report) []string {
+	list := make([]string, len(r.Findings))
+	for i, f := range r.Findings {
+		list[i] = string(f.Type) + ": " + f.Subject.String()
+	}
+	return list
+}
