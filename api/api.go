@@ -50,15 +50,21 @@ func (o Options) withDefaults() Options {
 // maxHeader bounds the headers of a request in bytes: a token has at most 4 KiB.
 const maxHeader = 16 << 10
 
-// Run serves until ctx ends, then answers what it has taken, within http.shutdown_timeout, and stops. An error at the
+// Run serves until ctx ends; then it says so on /readyz, goes on for http.drain_delay, takes no more connections, answers
+// what it has taken, within http.shutdown_timeout, and stops. An error at the
 // start says what to correct: schema or topic missing, port taken, a server that does not answer.
 func Run(ctx context.Context, cfg config.Config, opts Options) error {
 	opts = opts.withDefaults()
-	g := lifecycle.NewGroup(opts.Log, max(lifecycle.DefaultStop, 2*cfg.HTTP.ShutdownTimeout))
+	g := lifecycle.NewGroup(opts.Log, StopWithin(cfg))
 	if err := start(ctx, g, cfg, opts); err != nil {
 		return errors.Join(err, g.Abandon(ctx))
 	}
 	return g.Run(ctx)
+}
+
+// StopWithin bounds the end of a run from the signal on.
+func StopWithin(cfg config.Config) time.Duration {
+	return cfg.HTTP.DrainDelay + max(lifecycle.DefaultStop, 2*cfg.HTTP.ShutdownTimeout)
 }
 
 // start opens everything and adds it to the group, in the order in which the parts need each other.
@@ -104,14 +110,17 @@ func closing(l net.Listener) func(context.Context) error {
 
 // front is the public listener.
 type front struct {
+	log      *slog.Logger
 	server   *http.Server
+	drain    time.Duration // goes on serving for so long after the end of ctx
 	shutdown time.Duration
 	ready    func(addr string)
-	stopping chan struct{} // closed when no more is taken
+	stopping chan struct{} // closed at the beginning of the stop
 }
 
 func newFront(c config.HTTP, handler http.Handler, opts Options) *front {
 	return &front{
+		log: opts.Log,
 		server: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: c.ReadHeaderTimeout,
@@ -121,7 +130,7 @@ func newFront(c config.HTTP, handler http.Handler, opts Options) *front {
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug), // what clients do wrong
 		},
-		shutdown: c.ShutdownTimeout, ready: opts.Ready, stopping: make(chan struct{}),
+		drain: c.DrainDelay, shutdown: c.ShutdownTimeout, ready: opts.Ready, stopping: make(chan struct{}),
 	}
 }
 
@@ -137,10 +146,14 @@ func (f *front) taking(context.Context) error {
 	}
 }
 
-// serve answers until ctx ends, then until everything taken is answered.
+// serve answers until ctx ends and the load balancers have had the time to notice, then until everything taken is
+// answered.
 func (f *front) serve(ctx context.Context, l net.Listener) error {
+	entry := newDoor(l)
+	f.server.ConnState = entry.state
+	f.server.Handler = entry.saying(f.server.Handler)
 	served := make(chan error, 1)
-	go func() { served <- f.server.Serve(l) }()
+	go func() { served <- f.server.Serve(entry) }()
 	f.ready(l.Addr().String())
 	select {
 	case err := <-served:
@@ -148,14 +161,30 @@ func (f *front) serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	close(f.stopping)
+	drained := time.NewTimer(f.drain)
+	defer drained.Stop()
+	select {
+	case err := <-served:
+		return err
+	case <-drained.C:
+	}
+	if err := entry.shut(); err != nil {
+		f.log.Debug("connections that are made at this moment may be reset", "error", err)
+	}
+	if end := <-served; !errors.Is(end, errShut) { // within lastLooks
+		f.log.Warn("the listener did not close in order", "error", end)
+	}
+	lingered := time.NewTimer(min(lingerIdle, f.shutdown))
+	defer lingered.Stop()
+	select {
+	case <-entry.empty():
+	case <-lingered.C:
+	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.shutdown)
 	defer cancel()
 	err := f.server.Shutdown(stop)
 	if err != nil { // requests that outlast the time are cut; their outcome is unknown to the clients, who ask again
 		err = errors.Join(err, f.server.Close())
-	}
-	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
-		err = errors.Join(err, end)
 	}
 	return err
 }

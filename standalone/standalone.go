@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/firstcome/firstcome/api"
 	"github.com/firstcome/firstcome/batch"
 	"github.com/firstcome/firstcome/core/admission/redisgate/embedded"
 	"github.com/firstcome/firstcome/core/support/config"
@@ -38,7 +39,7 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	g := lifecycle.NewGroup(o.Log, 0)
+	g := lifecycle.NewGroup(o.Log, api.StopWithin(cfg)+2*lifecycle.DefaultStop) // api, consumer and batch, one after the other
 	g.OnStop("data folder", func(context.Context) error { return f.release() })
 	if err := prepare(ctx, g, f, cfg, o); err != nil {
 		return errors.Join(err, g.Abandon(ctx))

@@ -48,6 +48,9 @@ type HTTP struct {
 	WriteTimeout time.Duration `key:"write_timeout" range:"200ms..5m"`
 	// IdleTimeout is how long a connection is kept for the next request.
 	IdleTimeout time.Duration `key:"idle_timeout" range:"1s..1h"`
+	// DrainDelay is for how long an api that was asked to stop goes on as before while /readyz says that it stops: as
+	// long as the load balancers need to notice and send no more. 0 where none asks.
+	DrainDelay time.Duration `key:"drain_delay" range:"0s..5m"`
 	// ShutdownTimeout is for answering what was taken before the stop; at least admission.answer_timeout.
 	ShutdownTimeout time.Duration `key:"shutdown_timeout" range:"100ms..5m"`
 	// UserRate is how many requests a second one user (`sub`) may make, never counted by address; 0 is without limit.

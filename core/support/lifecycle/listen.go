@@ -14,6 +14,7 @@ import (
 // a port that is taken, not allowed or not of this machine say which key to change.
 func Listen(ctx context.Context, key, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // the kernel takes no filter on such a listener, and a stop needs one (api, refuseNew)
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err == nil {
 		return l, nil
