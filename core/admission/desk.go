@@ -68,7 +68,7 @@ type DeskDeps struct {
 
 	// Lane numbers the server that a tag's gate lives on, from 0; nil: all live on one. Gates of one server share calls,
 	// and wait for nobody else's.
-	Lane func(tag string) int
+	Lane   func(tag string) int
 	Memory *Memory // refuses without the gate; nil: every claim asks it. Who made it runs it
 }
 
