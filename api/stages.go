@@ -54,7 +54,9 @@ func open(ctx context.Context, g *lifecycle.Group, cfg config.Config, opts Optio
 	if err != nil {
 		return nil, err
 	}
-	s.book, err = ledger.Open(ctx, ledger.Config{DSN: cfg.Database.DSN.Reveal(), MaxConns: cfg.Database.MaxConns, Log: opts.Log})
+	s.book, err = ledger.Open(ctx, ledger.Config{
+		DSN: cfg.Database.DSN.Reveal(), MaxConns: cfg.Database.MaxConns, Log: opts.Log, Role: string(config.API), Registerer: opts.Registry,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +165,7 @@ func (s *stages) checks(opts Options, f *front) {
 	opts.Checks("database", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, databasePing)
 		defer cancel()
-		if err := s.book.Ping(ctx); err != nil {
+		if err := s.book.Check(ctx); err != nil {
 			return &ops.DegradedError{Err: fmt.Errorf(
 				"claims on known coupons go on; publishing, changes, lists and new rows wait: %w", err)}
 		}

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"net"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/firstcome/firstcome/batch/internal/schedule"
+	"github.com/firstcome/firstcome/core/journal/kafkajournal"
+	"github.com/firstcome/firstcome/core/ledger"
 	"github.com/firstcome/firstcome/core/support/checkup"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/lifecycle"
@@ -28,32 +32,52 @@ func Run(ctx context.Context, cfg config.Config, opts Options) error {
 		addr = listener.Addr().String()
 		opts.Checks = serveOps(g, listener, opts)
 	}
-	t, err := openTools(ctx, cfg, opts)
+	start := &lifecycle.Starting{Log: opts.Log}
+	opts.Checks("start", start.Check, false)
+	g.Go("jobs", func(ctx context.Context) error { return serveJobs(ctx, cfg, opts, start, addr) })
+	return g.Run(ctx)
+}
+
+// serveJobs opens everything, waiting for servers that are away, and runs the jobs and the rebuild queue until ctx ends.
+func serveJobs(ctx context.Context, cfg config.Config, opts Options, start *lifecycle.Starting, addr string) (err error) {
+	var t *tools
+	err = start.Until(ctx, comesBack, func(ctx context.Context) (err error) {
+		t, err = openTools(ctx, cfg, opts)
+		return err
+	})
 	if err != nil {
-		return errors.Join(err, g.Abandon(ctx))
+		return err
 	}
-	g.OnStop("connections", t.close)
+	defer func() { err = errors.Join(err, t.close(ctx)) }()
 	look := checkup.New(checkup.Deps{
 		Config: checkup.ConfigOf(config.Batch, cfg), Redis: t.gate.Facts, Kafka: t.reader.Facts, Database: t.book.Facts,
 		Allow: cfg.Checks.Allow, Log: opts.Log, Registerer: opts.Registry,
 	})
 	if err = look.Start(ctx); err != nil {
-		return errors.Join(err, g.Abandon(ctx))
+		return err
 	}
 	opts.Checks("assumptions", look.Ready, false)
-	opts.Checks("database", t.book.Ping, false)
+	opts.Checks("database", t.book.Check, false)
 	opts.Checks("redis", t.gate.Ping, false)
 	opts.Checks("kafka", t.reader.CheckTopic, false)
+	start.Done()
+	opts.Ready(addr)
 
-	g.Go("rebuild queue", t.queue.Run)
-	g.Go("checkup", look.Run)
-	g.Go("schedule", func(ctx context.Context) error {
-		opts.Ready(addr)
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return t.queue.Run(ctx) })
+	all.Go(func() error { return look.Run(ctx) })
+	all.Go(func() error {
 		return schedule.Run(ctx, schedule.Deps{
 			Leases: t.book, Lease: cfg.Batch.Lease, Log: opts.Log, Registerer: opts.Registry,
 		}, t.schedule())
 	})
-	return g.Run(ctx)
+	return all.Wait()
+}
+
+// comesBack says whether a server is only away. A topic or a schema that is missing, and a server that refuses, do not
+// heal by waiting.
+func comesBack(err error) bool {
+	return !errors.Is(err, kafkajournal.ErrTopicMissing) && (ledger.Passes(err) || lifecycle.Away(err))
 }
 
 // serveOps adds the ops listener to the group and returns where its checks go.

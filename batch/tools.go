@@ -53,7 +53,9 @@ func openTools(ctx context.Context, cfg config.Config, opts Options) (t *tools, 
 	if t.opts.Registry == nil {
 		t.opts.Registry = ops.NewRegistry()
 	}
-	if t.book, err = ledger.Open(ctx, ledgerConfig(cfg, opts)); err != nil {
+	book := ledgerConfig(cfg, opts)
+	book.Registerer = t.opts.Registry
+	if t.book, err = ledger.Open(ctx, book); err != nil {
 		return t, err
 	}
 	t.closers = append(t.closers, func(context.Context) error { return t.book.Close() })

@@ -54,8 +54,8 @@ func Run(ctx context.Context, cfg config.Config, opts Options) error {
 		addr = listener.Addr().String()
 		opts.Checks = serveOps(g, listener, opts)
 	}
-	w := &work{cfg: cfg, opts: opts, addr: addr}
-	opts.Checks("start", w.started, false)
+	w := &work{cfg: cfg, opts: opts, addr: addr, start: &lifecycle.Starting{Log: opts.Log}}
+	opts.Checks("start", w.start.Check, false)
 	g.Go("journal to ledger", w.run)
 	return g.Run(ctx)
 }

@@ -3,12 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/firstcome/firstcome/consumer/internal/groupreader"
 	"github.com/firstcome/firstcome/core/journal/kafkajournal"
@@ -16,12 +10,7 @@ import (
 	"github.com/firstcome/firstcome/core/support/checkup"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/doctor"
-)
-
-const (
-	openTimeout = 10 * time.Second // one attempt to reach a server at the start
-	openPause   = time.Second      // between two
-	sayEvery    = 10               // attempts for one line in the log, the first included
+	"github.com/firstcome/firstcome/core/support/lifecycle"
 )
 
 // work is the one part of this role: open, read and write, close.
@@ -30,15 +19,13 @@ type work struct {
 	opts Options
 	addr string
 
-	mu  sync.Mutex
-	why error // the start waits for it; nil: nothing
-	on  bool  // the start is over
+	start *lifecycle.Starting
 }
 
 // run works until ctx ends. It returns an error earlier only for what waiting does not heal.
 func (w *work) run(ctx context.Context) (err error) {
 	var book *ledger.Book
-	err = w.patiently(ctx, away, func(ctx context.Context) (err error) {
+	err = w.start.Until(ctx, ledger.Passes, func(ctx context.Context) (err error) {
 		book, err = w.openBook(ctx)
 		return err
 	})
@@ -51,7 +38,7 @@ func (w *work) run(ctx context.Context) (err error) {
 	journal := kafkajournal.Config{
 		Brokers: k.Brokers, Topic: k.Topic, Group: k.Group, ClientID: "firstcome-consumer", Timeout: k.Timeout,
 	}
-	err = w.patiently(ctx, func(err error) bool { return !errors.Is(err, kafkajournal.ErrTopicMissing) },
+	err = w.start.Until(ctx, func(err error) bool { return !errors.Is(err, kafkajournal.ErrTopicMissing) },
 		func(ctx context.Context) error { return kafkajournal.CheckTopic(ctx, journal) })
 	if err != nil {
 		return err
@@ -79,10 +66,10 @@ func (w *work) run(ctx context.Context) (err error) {
 		if waiting := reader.Waiting(ctx); waiting != nil {
 			return waiting
 		}
-		return book.Ping(ctx) // nothing may have come to be written
+		return book.Check(ctx) // nothing may have come to be written
 	}, false)
 	w.opts.Checks("assumptions", look.Ready, false)
-	w.set(nil, true)
+	w.start.Done()
 	w.opts.Ready(w.addr)
 	return beside(ctx, look.Run, reader.Run)
 }
@@ -106,7 +93,8 @@ func beside(ctx context.Context, other, main func(context.Context) error) error 
 
 func (w *work) openBook(ctx context.Context) (*ledger.Book, error) {
 	d := w.cfg.Database
-	book, err := ledger.Open(ctx, ledger.Config{DSN: d.DSN.Reveal(), MaxConns: d.MaxConns, Log: w.opts.Log})
+	book, err := ledger.Open(ctx, ledger.Config{DSN: d.DSN.Reveal(), MaxConns: d.MaxConns, Log: w.opts.Log,
+		Role: string(config.Consumer), Registerer: w.opts.Registry})
 	if err != nil {
 		return nil, err
 	}
@@ -114,58 +102,4 @@ func (w *work) openBook(ctx context.Context) (*ledger.Book, error) {
 		return nil, errors.Join(err, book.Close())
 	}
 	return book, nil
-}
-
-// patiently tries until it succeeds, ctx ends, or the error is one that does not pass.
-func (w *work) patiently(ctx context.Context, passes func(error) bool, try func(ctx context.Context) error) error {
-	for attempt := 0; ; attempt++ {
-		once, cancel := context.WithTimeout(ctx, openTimeout)
-		err := try(once)
-		cancel()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !passes(err):
-			return err
-		}
-		w.set(err, false)
-		if attempt%sayEvery == 0 {
-			w.opts.Log.Warn("waiting for a server", "error", err)
-		}
-		select {
-		case <-time.After(openPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// away says whether a server could not be reached, as opposed to one that answered and refused. A name that is not
-// known counts: where containers start together, it comes with its container.
-func away(err error) bool {
-	var network net.Error
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)
-}
-
-func (w *work) set(why error, on bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.why, w.on = why, on
-}
-
-// started is the check of the start.
-func (w *work) started(context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.on:
-		return nil
-	case w.why == nil:
-		return errors.New("starting")
-	default:
-		return fmt.Errorf("starting: %w", w.why)
-	}
 }

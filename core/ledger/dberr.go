@@ -31,11 +31,18 @@ const (
 
 // Error codes of SQLite; the low byte is the class.
 const (
+	sqliteError      = 1
+	sqlitePerm       = 3
 	sqliteBusy       = 5
 	sqliteLocked     = 6
+	sqliteReadOnly   = 8
+	sqliteInterrupt  = 9
+	sqliteFull       = 13
+	sqliteCantOpen   = 14
 	sqliteTooBig     = 18
 	sqliteConstraint = 19
 	sqliteMismatch   = 20
+	sqliteAuth       = 23
 	sqliteNotADB     = 26
 	sqliteUnique     = 2067
 	sqlitePrimaryKey = 1555

@@ -74,18 +74,29 @@ func (b *Book) SchemaVersion(ctx context.Context) (have, need int64, err error) 
 	return have, need, nil
 }
 
-// CheckSchema says whether this build can work with the database's schema, and what to do if not.
+// SchemaError says that the database's schema is not the one that this build knows, and what to do.
+type SchemaError struct{ Have, Need int64 } // versions; Have 0: none yet
+
+func (e *SchemaError) Error() string {
+	switch {
+	case e.Have == 0:
+		return "the database has no schema yet: run `batch migrate`"
+	case e.Have < e.Need:
+		return fmt.Sprintf("the database's schema is at version %d and this build needs %d: run `batch migrate`", e.Have, e.Need)
+	default:
+		return fmt.Sprintf("the database's schema is at version %d and this build knows only %d: run a newer build", e.Have, e.Need)
+	}
+}
+
+// CheckSchema says whether this build can work with the database's schema, and what to do if not:
+// a SchemaError.
 func (b *Book) CheckSchema(ctx context.Context) error {
 	have, need, err := b.SchemaVersion(ctx)
 	switch {
 	case err != nil:
 		return err
-	case have == 0:
-		return errors.New("the database has no schema yet: run `batch migrate`")
-	case have < need:
-		return fmt.Errorf("the database's schema is at version %d and this build needs %d: run `batch migrate`", have, need)
-	case have > need:
-		return fmt.Errorf("the database's schema is at version %d and this build knows only %d: run a newer build", have, need)
+	case have != need:
+		return &SchemaError{Have: have, Need: need}
 	}
 	return nil
 }

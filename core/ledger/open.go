@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/prometheus/client_golang/prometheus"
 	gormmysql "gorm.io/driver/mysql"
 	gormsqlite "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -28,6 +29,9 @@ type Config struct {
 	DSN      string // go-sql-driver form, or sqlite:PATH
 	MaxConns int    // 0: DefaultMaxConns. On SQLite, readers; there is always one writer
 	Log      *slog.Logger
+	Role     string // of the process: a label of the metrics, since several roles may live in one process
+	// Registerer gets the metrics of the database's troubles until Close; nil: nobody.
+	Registerer prometheus.Registerer
 }
 
 // dialect is what differs between the databases.
@@ -48,6 +52,8 @@ type Book struct {
 	dialect dialect
 	source  source
 	log     *slog.Logger
+	health  *health
+	metrics prometheus.Registerer // nil: none
 }
 
 // source is what it takes to open one more pool.
@@ -78,7 +84,16 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	book.log = cfg.Log
+	book.log, book.health = cfg.Log, newHealth(cfg.Log, cfg.Role)
+	if cfg.Registerer == nil {
+		return book, nil
+	}
+	for _, c := range book.health.collectors() {
+		if err := cfg.Registerer.Register(c); err != nil {
+			return nil, errors.Join(fmt.Errorf("metrics of the database: %w", err), book.Close())
+		}
+	}
+	book.metrics = cfg.Registerer
 	return book, nil
 }
 
@@ -196,6 +211,11 @@ func gormConfig() *gorm.Config {
 // Close ends all connections.
 func (b *Book) Close() error {
 	var errs []error
+	if b.metrics != nil {
+		for _, c := range b.health.collectors() {
+			b.metrics.Unregister(c)
+		}
+	}
 	for _, pool := range b.pools {
 		errs = append(errs, pool.Close())
 	}
@@ -227,14 +247,14 @@ func (b *Book) write(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	for try := 1; ; try++ {
 		err := b.db.WithContext(ctx).Transaction(fn)
 		if err == nil || !transient(err) || try == txTries {
-			return err
+			return b.noted(err)
 		}
 		wait := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // jitter is no secret
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
 			wait.Stop()
-			return errors.Join(err, ctx.Err())
+			return b.noted(errors.Join(err, ctx.Err()))
 		}
 		pause *= 2
 	}

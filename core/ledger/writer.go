@@ -26,6 +26,10 @@ const (
 	// they come in showers (a redelivery, a crowd that asks twice). A look costs about an eighth of a hopeful attempt
 	// that fails, so that this many looks in vain cost as much as the one attempt that they may save.
 	lookAhead = 8
+	// schemaEvery is how often a writer looks at the version of the schema, a read of some tenths of a millisecond. What
+	// is written within that time after a migration meets tables that this build was not made for: it fails and waits,
+	// or does what it did before.
+	schemaEvery = 5 * time.Second
 )
 
 var (
@@ -49,8 +53,9 @@ type Writer struct {
 	known   *lru.Cache[int64, booking]
 	metrics *writerMetrics
 
-	mu    sync.Mutex
-	looks map[int32]int // partition → batches that still begin with a closer look
+	mu     sync.Mutex
+	looks  map[int32]int // partition → batches that still begin with a closer look
+	schema time.Time     // when the schema was last seen to be this build's
 }
 
 // NewWriter makes a writer.
@@ -72,14 +77,45 @@ func (w *Writer) Write(ctx context.Context, partition int32, batch []Record) err
 		return nil
 	}
 	began := time.Now()
-	bookings, err := w.bookings(ctx, batch)
+	bookings, err := w.prepared(ctx, batch)
 	if err == nil {
 		err = w.store(ctx, partition, batch, bookings)
 	}
 	w.metrics.batch(len(batch), time.Since(began), err)
 	if err != nil {
-		return fmt.Errorf("write %d records of partition %d from offset %d: %w", len(batch), partition, batch[0].Offset, err)
+		return fmt.Errorf("write %d records of partition %d from offset %d: %w", len(batch), partition, batch[0].Offset, named(err))
 	}
+	return nil
+}
+
+// prepared is what a batch needs before its transaction.
+func (w *Writer) prepared(ctx context.Context, batch []Record) (map[int64]booking, error) {
+	err := w.schemaFits(ctx)
+	var bookings map[int64]booking
+	if err == nil {
+		bookings, err = w.bookings(ctx, batch)
+	}
+	if err != nil {
+		return nil, w.book.noted(err)
+	}
+	return bookings, nil
+}
+
+// schemaFits looks at the schema's version every so often. Into one that this build does not know nothing is written, and
+// nothing becomes a failed event because of it.
+func (w *Writer) schemaFits(ctx context.Context) error {
+	w.mu.Lock()
+	known := time.Since(w.schema) < schemaEvery
+	w.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := w.book.CheckSchema(ctx); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.schema = time.Now()
 	return nil
 }
 
@@ -173,6 +209,10 @@ func (w *Writer) lookCloser(partition int32) {
 }
 
 func (w *Writer) keepRefused(ctx context.Context, partition int32, r *Record, why error) error {
+	// A schema of another version refuses what is good: then it is not the record.
+	if err := w.book.CheckSchema(ctx); err != nil {
+		return errors.Join(err, why)
+	}
 	f := failure{record: r, reason: coupon.FailRefusedByDB, text: why.Error()}
 	err := w.book.write(ctx, func(tx *gorm.DB) error {
 		now, err := w.book.clock(tx)

@@ -108,7 +108,7 @@ func (c *claim) write(batch []ledger.Record) bool {
 		err := c.r.writer.Write(ctx, c.partition, batch)
 		cancel()
 		if err == nil {
-			c.recovered(len(batch))
+			c.recovered()
 			return true
 		}
 		since := c.r.progress.failed(c.partition, time.Now(), err)
@@ -125,11 +125,14 @@ func (c *claim) write(batch []ledger.Record) bool {
 	}
 }
 
-func (c *claim) recovered(records int) {
+// recovered ends the waiting of this partition.
+func (c *claim) recovered() {
+	var since time.Time
 	c.r.progress.with(c.partition, func(s *state) {
-		if !s.since.IsZero() {
-			c.r.log.Info("writing again", "partition", c.partition, "records", records, "waited", time.Since(s.since))
-		}
+		since = s.since
 		s.began, s.since, s.failure = time.Time{}, time.Time{}, nil
 	})
+	if !since.IsZero() {
+		c.r.relieved(time.Since(since))
+	}
 }

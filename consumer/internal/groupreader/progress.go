@@ -4,7 +4,43 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/firstcome/firstcome/core/ledger"
 )
+
+// waitMetrics shows the waiting when it is asked for.
+type waitMetrics struct {
+	progress   *progress
+	partitions *prometheus.Desc
+	seconds    *prometheus.Desc
+}
+
+func newWaitMetrics(p *progress) *waitMetrics {
+	return &waitMetrics{
+		progress: p,
+		partitions: prometheus.NewDesc("firstcome_consumer_waiting_partitions",
+			"Partitions of this member whose batch waits for the database, by the trouble that it has.", []string{"trouble"}, nil),
+		seconds: prometheus.NewDesc("firstcome_consumer_waiting_seconds",
+			"How long the longest of them has waited; 0: none waits.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *waitMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.partitions
+	ch <- m.seconds
+}
+
+// Collect implements prometheus.Collector.
+func (m *waitMetrics) Collect(ch chan<- prometheus.Metric) {
+	by, longest := m.progress.waits(time.Now())
+	for _, trouble := range ledger.Troubles() {
+		ch <- prometheus.MustNewConstMetric(m.partitions, prometheus.GaugeValue, float64(by[trouble]), string(trouble))
+	}
+	ch <- prometheus.MustNewConstMetric(m.seconds, prometheus.GaugeValue, longest.Seconds())
+}
 
 // progress knows how each partition's writing goes. Times are of a monotonic clock.
 type progress struct {
@@ -98,6 +134,37 @@ func (p *progress) waiting() error {
 		return nil
 	}
 	return fmt.Errorf("waiting for the database since %s, %d partitions: %w", clock(longest.since), n, longest.failure)
+}
+
+// waitingOnes is how many partitions wait.
+func (p *progress) waitingOnes() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.partitions {
+		if !s.since.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// waits are the waiting partitions by trouble, and how long the longest has waited.
+func (p *progress) waits(now time.Time) (by map[ledger.Trouble]int, longest time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	by = map[ledger.Trouble]int{}
+	for _, s := range p.partitions {
+		if s.since.IsZero() {
+			continue
+		}
+		trouble := ledger.TroubleOf(s.failure)
+		if trouble == ledger.TroubleNone {
+			trouble = ledger.TroubleOther
+		}
+		by[trouble]++
+		longest = max(longest, now.Sub(s.since))
+	}
+	return by, longest
 }
 
 // unreadable is a partition that the log cannot give us.

@@ -37,11 +37,17 @@ type Reader struct {
 	session  error                // nil: there is one; else why there is none
 	told     string               // the last trouble in the log, and when: it is not repeated for complainEvery
 	toldAt   time.Time
-	waitTold map[int32]time.Time // partition → when its waiting was last in the log
+	waiting  ledger.Trouble // the trouble with the book that was last in the log; none: it was not waited for
+	waitTold time.Time      // when
 }
 
-// complainEvery is how often the same trouble is logged while it lasts.
-const complainEvery = 10 * time.Second
+const (
+	// complainEvery is how often the same trouble with the brokers is logged while it lasts.
+	complainEvery = 10 * time.Second
+	// remindEvery is how often it is logged that the book is waited for, all partitions together; a change of its
+	// trouble is logged at once, but not more often than complainEvery.
+	remindEvery = time.Minute
+)
 
 var errNoSession = errors.New("not a member of the group yet")
 
@@ -58,9 +64,13 @@ func New(cfg Config, writer Writer, log *slog.Logger, reg prometheus.Registerer)
 	if err != nil {
 		return nil, err
 	}
+	p := newProgress()
+	if err := reg.Register(newWaitMetrics(p)); err != nil {
+		return nil, err
+	}
 	return &Reader{
-		cfg: cfg, writer: writer, log: log, metrics: m, progress: newProgress(), ends: ends,
-		session: errNoSession, waitTold: map[int32]time.Time{},
+		cfg: cfg, writer: writer, log: log, metrics: m, progress: p, ends: ends,
+		session: errNoSession,
 	}, nil
 }
 
@@ -158,9 +168,11 @@ func (r *Reader) pause(partition int32, on bool) {
 func (r *Reader) forget(partition int32) {
 	r.progress.drop(partition)
 	r.metrics.lag.DeleteLabelValues(label(partition))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.waitTold, partition)
+	if r.progress.waitingOnes() == 0 { // another member waits for the book now
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.waiting = ledger.TroubleNone
+	}
 }
 
 // trouble logs what goes wrong with the brokers, not the same again and again.
@@ -183,18 +195,37 @@ func (r *Reader) trouble(err error) {
 	}
 }
 
-// complain logs that a batch waits for the book: at once, and then every so often.
+// complain logs that batches wait for the book: at once when it begins, when the trouble becomes another one, and every so
+// often; one line for all partitions.
 func (r *Reader) complain(partition int32, batch []ledger.Record, since time.Time, err error) {
+	trouble := ledger.TroubleOf(err)
+	if trouble == ledger.TroubleNone {
+		trouble = ledger.TroubleOther
+	}
 	r.mu.Lock()
-	told := r.waitTold[partition]
-	repeated := time.Since(told) < complainEvery && !told.Before(since)
+	told := time.Since(r.waitTold)
+	repeated := r.waiting != ledger.TroubleNone && (told < complainEvery || r.waiting == trouble && told < remindEvery)
 	if !repeated {
-		r.waitTold[partition] = time.Now()
+		r.waiting, r.waitTold = trouble, time.Now()
 	}
 	r.mu.Unlock()
 	if !repeated {
-		r.log.Warn("a batch is not written; trying again until it is", "partition", partition, "records", len(batch),
-			"offset", batch[0].Offset, "since", since, "error", err)
+		r.log.Warn("batches are not written; trying again until they are", "trouble", trouble, "partitions", r.progress.waitingOnes(),
+			"since", since, "partition", partition, "records", len(batch), "offset", batch[0].Offset, "error", err)
+	}
+}
+
+// relieved logs that no batch waits any more.
+func (r *Reader) relieved(waited time.Duration) {
+	if r.progress.waitingOnes() > 0 {
+		return
+	}
+	r.mu.Lock()
+	was := r.waiting
+	r.waiting = ledger.TroubleNone
+	r.mu.Unlock()
+	if was != ledger.TroubleNone {
+		r.log.Info("writing again", "was", was, "waited", waited)
 	}
 }
 

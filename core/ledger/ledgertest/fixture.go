@@ -17,6 +17,7 @@ import (
 // desk is one database with what the tests need of it. Tests share it and keep apart by their ids and topics.
 type desk struct {
 	book  *ledger.Book
+	dsn   string
 	fresh func(t *testing.T) string // the DSN of a new, empty database of the same kind
 	file  bool                      // SQLite
 }
@@ -24,7 +25,8 @@ type desk struct {
 // own is a desk with a database of its own, for tests that look at all of it.
 func (b desk) own(t *testing.T) desk {
 	t.Helper()
-	return desk{book: open(t, b.fresh(t), true), fresh: b.fresh, file: b.file}
+	dsn := b.fresh(t)
+	return desk{book: open(t, dsn, true), dsn: dsn, fresh: b.fresh, file: b.file}
 }
 
 // newID is an id that no other test has.

@@ -207,7 +207,8 @@ func wrongSchema(t *testing.T, b desk) {
 	w := ledger.NewWriter(empty, ledger.WriterOptions{Topic: "t", Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	err := w.Write(t.Context(), 0, records(0, place(coupon.Coupon{ID: 1}, "u", 1)))
 	require.Error(t, err)
-	require.Contains(t, err.Error(), "coupons")
+	require.Equal(t, ledger.TroubleSchema, ledger.TroubleOf(err))
+	require.ErrorContains(t, err, "batch migrate")
 }
 
 func must[T any](v T, err error) T {

@@ -10,7 +10,7 @@ import (
 func Run(t *testing.T, fresh func(t *testing.T) string) {
 	t.Helper()
 	dsn := fresh(t)
-	b := desk{book: open(t, dsn, true), fresh: fresh, file: strings.HasPrefix(dsn, "sqlite:")}
+	b := desk{book: open(t, dsn, true), dsn: dsn, fresh: fresh, file: strings.HasPrefix(dsn, "sqlite:")}
 	for _, section := range []struct {
 		danger string
 		tests  map[string]func(*testing.T, desk)
@@ -24,6 +24,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"two coupons of one event", eventTests},
 		{"broken and refused records", refusedTests},
 		{"lost databases and deadlocks", lossTests},
+		{"a database in trouble", troubleTests},
 		{"writers at once", crowdTests},
 		{"changes at once", changeTests},
 		{"rebuilds at once", rebuildTests},
