@@ -110,7 +110,7 @@ func TestALoweringThatAStoppedRebuildKeepsFromTheBookIsCompleted(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		id := w.publish(0, total(5), 1)
 		stopped := w.attempt("stopped", w.ref(id).Tag)
-		stopped.Steps(1)
+		stopped.Steps(notBegun + 1)
 		stopped.Kill() // the gate decides at epoch 1, the book is at 2
 		_, err := w.publisher(nil).Change(w.ctx, id, publish.ChangeRequest{Total: lower(2).Total, Reason: "less", By: "admin"})
 		var kept *publish.KeptError

@@ -129,7 +129,7 @@ func TestAJoinThatTheRebuildNeverMarkedForIsSeenTo(t *testing.T) {
 		event := w.event()
 		w.accept(w.publish(event, total(3), 1), "ann", "")
 		stopped := w.attempt("stopped", coupon.EventTag(event))
-		stopped.Steps(1)
+		stopped.Steps(notBegun + 1)
 		stopped.Kill() // the book is at epoch 2, the gate decides at 1
 		results := w.publisher(nil).Coupons(w.ctx, []coupon.Coupon{w.draft(event, total(2), 1)})
 		var kept *publish.KeptError

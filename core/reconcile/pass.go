@@ -18,6 +18,8 @@ const (
 	// maxGateErrors is how many tags may fail at the gates one after the other before the pass gives up: each costs
 	// a timeout, and by then it is not the tag.
 	maxGateErrors = 5
+	// maxToldShut bounds the lines about tags that leave a pass.
+	maxToldShut = 10
 	// tries bounds how often a call whose answer was lost is made, where that is safe.
 	tries     = 3
 	retryWait = 100 * time.Millisecond
@@ -39,6 +41,7 @@ type pass struct {
 	committed map[int32]int64
 	barriers  coupon.Barriers
 	gateErrs  int       // tags lost to the gates one after the other
+	left      int       // tags that left it
 	shown     time.Time // the last line about progress
 }
 
@@ -78,6 +81,7 @@ func (p *pass) run(ctx context.Context, force bool, lease time.Duration) error {
 		name string
 		do   func(context.Context) error
 	}{
+		{"ask the journal", p.askJournal},
 		{"take the next epochs", func(ctx context.Context) error { return p.takeEpochs(ctx, force, lease) }}, // rule 17
 		{"mark the gates", p.markGates},                 // 18
 		{"note the ends of the journal", p.noteEnds},    // 19
@@ -88,7 +92,7 @@ func (p *pass) run(ctx context.Context, force bool, lease time.Duration) error {
 		{"open the gates", p.openGates},                 // 25
 	}
 	for i, step := range steps {
-		if i > 0 && len(p.live) == 0 {
+		if i > 1 && len(p.live) == 0 { // none is live before the epochs are taken
 			return nil
 		}
 		if err := step.do(ctx); err != nil {
@@ -121,7 +125,9 @@ func (p *pass) leave(t *tagPass, step string, err error) {
 		t.report.Outcome = Overtaken
 	}
 	delete(p.live, t.mark.Tag)
-	p.deps.Log.Warn("a gate stays shut for now", "tag", t.mark.Tag, "epoch", t.mark.Epoch, "outcome", t.report.Outcome, "error", t.report.Err)
+	if p.left++; p.left <= maxToldShut { // the last line of a rebuild says how many there are
+		p.deps.Log.Warn("a gate stays shut for now", "tag", t.mark.Tag, "epoch", t.mark.Epoch, "outcome", t.report.Outcome, "error", t.report.Err)
+	}
 }
 
 // lost is leave for what a gate's call said. Several unknown answers in a row mean that the gates are out of reach.
@@ -179,19 +185,27 @@ func (p *pass) takeEpochs(ctx context.Context, force bool, lease time.Duration) 
 	return nil
 }
 
+// askJournal looks whether the later steps can go well, before anything is shut: while the brokers are away, or the log was
+// cut, each attempt would take an epoch and store a barrier for each tag, again and again, and shut gates that are sound.
+// What it reads is not used: offsets count only after the barriers.
+func (p *pass) askJournal(ctx context.Context) error {
+	_, err := p.committedOffsets(ctx)
+	return err
+}
+
 // markGates never asks a second time for the same mark. Where the answer was lost the mark may stand or not, and it has
 // a token that we do not know: the next attempt takes an epoch of its own.
 func (p *pass) markGates(ctx context.Context) error {
 	for _, answer := range p.deps.Gates.Mark(ctx, p.liveMarks()) {
 		t := p.live[answer.Tag]
-		if answer.Err != nil {
-			if err := p.lost(ctx, t, "mark", answer.Err); err != nil {
-				return err
-			}
+		if answer.Err != nil { // however many: these calls have all been made, and another server's gates go on
+			p.leave(t, "mark", answer.Err)
 			continue
 		}
-		p.gateErrs = 0
 		t.mark.Token = answer.Token
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	crashpoint.At("rebuild.marked")
 	p.markedAt = time.Now()
@@ -225,12 +239,17 @@ func (p *pass) storeBarriers(ctx context.Context) error {
 }
 
 func (p *pass) readCommitted(ctx context.Context) (err error) {
-	p.committed, err = p.deps.Journal.Committed(ctx)
+	p.committed, err = p.committedOffsets(ctx)
 	crashpoint.At("rebuild.offsets-read")
-	if errors.Is(err, coupon.ErrLogCut) {
-		p.deps.Log.Error("ALARM: records that no consumer has written are gone from the journal; the gates stay shut", "tags", len(p.live), "error", err)
-	}
 	return err
+}
+
+func (p *pass) committedOffsets(ctx context.Context) (map[int32]int64, error) {
+	committed, err := p.deps.Journal.Committed(ctx)
+	if errors.Is(err, coupon.ErrLogCut) {
+		p.deps.Log.Error("ALARM: records that no consumer has written are gone from the journal; the gates stay shut", "tags", len(p.reports), "error", err)
+	}
+	return committed, err
 }
 
 // openGates opens what was loaded, M after the last mark, so that no api remembers a refusal of an older gate.

@@ -210,7 +210,7 @@ func TestAGateBehindItsEpochIsRebuilt(t *testing.T) {
 		id := w.publish(0, total(2), 1)
 		w.accept(id, "ann", "")
 		stopped := w.attempt("stopped", w.ref(id).Tag)
-		stopped.Steps(1)
+		stopped.Steps(notBegun + 1)
 		stopped.Kill()
 		require.NoError(t, w.gate.Sound(w.ctx, []coupon.Ref{w.ref(id)})[0])
 		q := w.queued(t, "q", nil, w.gate)

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// maxTags bounds the tags of one pass: they wait for each other, and their counts are in memory.
-	maxTags = 1000
+	// maxTags bounds the tags of one pass, which share one wait of M, one noting of ends and one reading of the tail: they
+	// wait for each other (a few seconds for as many small coupons), and their counts are in memory, 1 KB each.
+	maxTags = 10_000
 	// DefaultLease is for how long others leave a tag alone that is being rebuilt: twice what a million holders take
 	// (measured: 80,000 a second from SQLite into the embedded Redis on two busy cores). A crashed rebuild holds up the
 	// next one for as long.

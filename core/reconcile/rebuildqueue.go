@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/firstcome/firstcome/core/coupon"
 	"github.com/firstcome/firstcome/core/support/crashpoint"
@@ -26,13 +27,17 @@ const (
 	othersWait = time.Second
 	// firstBackoff doubles with each failure in a row up to lastBackoff.
 	firstBackoff = 500 * time.Millisecond
-	lastBackoff  = 30 * time.Second
+	lastBackoff  = 15 * time.Second
 	// maxLooks is after how many looks the queue forgets a tag. Who still needs it asks again.
 	maxLooks = 100
 	// maxLeaseDoublings bounds how far a lease grows when others overtake rebuilds that take longer than it: to 8 min.
 	maxLeaseDoublings = 4
 	// looksTogether bounds the coupons of one look at the gates: those of a full event bring a thousand keys each.
 	looksTogether = 100
+	// looksAtOnce bounds the looks under way: where one server of a cluster does not answer, the others need not wait.
+	looksAtOnce = 8
+	// maxOvertakenDoublings bounds how far the pause grows when a tag is overtaken again and again: to 8 s.
+	maxOvertakenDoublings = 3
 )
 
 // QueueDeps are what a Queue works with; all are needed.
@@ -59,8 +64,10 @@ type request struct {
 	order     uint64
 	due       time.Time
 	looks     int
-	failures  int // in a row
-	overtaken int
+	failures  int  // in a row
+	overtaken int  // in a row
+	outlasted int  // rebuilds that took longer than their lease, and were overtaken
+	deaf      bool // it waits because its gate did not answer
 }
 
 // NewQueue makes a Queue.
@@ -73,17 +80,29 @@ func NewQueue(d QueueDeps) *Queue {
 	}
 }
 
-// Ask wants a tag to be looked at and, if its gate is not sound or behind its epoch, rebuilt. It never blocks; a tag that waits already is
-// not asked for twice, nor does its turn come sooner.
+// Ask wants a tag to be looked at and, if its gate is not sound or behind its epoch, rebuilt. It never blocks; a tag that
+// waits already is not asked for twice, nor does its turn come sooner, unless it waits for a gate that did not answer:
+// whoever asks has heard from it.
 func (q *Queue) Ask(tag string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.asked[tag] != nil || len(q.asked) >= maxAsked {
+	if r := q.asked[tag]; r != nil {
+		if soon := time.Now().Add(gather); r.deaf && r.due.After(soon) {
+			r.deaf, r.due = false, soon
+			q.signal()
+		}
+		return
+	}
+	if len(q.asked) >= maxAsked {
 		return
 	}
 	q.count++
 	q.asked[tag] = &request{order: q.count, due: time.Now().Add(gather)}
 	q.waiting.Inc()
+	q.signal()
+}
+
+func (q *Queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -140,7 +159,7 @@ func (q *Queue) work(ctx context.Context, tags []string) {
 			q.deps.Log.Warn("the gates asked for cannot be looked at", "tags", len(tags), "error", err)
 		}
 		for _, tag := range tags {
-			q.later(tag, Failed)
+			q.later(tag, Failed, false)
 		}
 		return
 	}
@@ -148,7 +167,8 @@ func (q *Queue) work(ctx context.Context, tags []string) {
 		return
 	}
 	crashpoint.At("rebuild.asked")
-	report, err := q.deps.Rebuilder.rebuild(ctx, unsound, false, q.lease(unsound))
+	lease := q.lease(unsound)
+	report, err := q.deps.Rebuilder.rebuild(ctx, unsound, false, lease)
 	if err != nil && ctx.Err() == nil {
 		q.deps.Log.Warn("a rebuild failed, it starts over", "tags", len(unsound), "error", err)
 	}
@@ -157,7 +177,7 @@ func (q *Queue) work(ctx context.Context, tags []string) {
 			q.drop(t.Tag)
 			continue
 		}
-		q.later(t.Tag, t.Outcome)
+		q.later(t.Tag, t.Outcome, report.Took > lease)
 	}
 }
 
@@ -171,46 +191,76 @@ func (q *Queue) look(ctx context.Context, tags []string) (unsound []string, err 
 	if err != nil {
 		return nil, err
 	}
+	states := q.states(ctx, tags, refs, epochs)
+	silent, lastErr := 0, error(nil)
 	for _, tag := range tags {
-		state, lookErr := q.state(ctx, refs[tag], epochs[tag])
+		state := states[tag]
 		switch {
 		case len(refs[tag]) == 0 && !isEvent(tag):
 			q.deps.Log.Warn("a rebuild was asked for a tag that has no coupon", "tag", tag)
 			q.drop(tag)
-		case len(refs[tag]) == 0 || state == gateUnsound: // an event without coupons has nothing to look at
+		case len(refs[tag]) == 0 || state.is == gateUnsound: // an event without coupons has nothing to look at
 			unsound = append(unsound, tag)
-		case state == gateSound:
+		case state.is == gateSound:
 			q.drop(tag)
 		default:
-			q.deps.Log.Warn("a gate does not answer", "tag", tag, "error", lookErr)
-			q.later(tag, Failed)
+			silent, lastErr = silent+1, state.err
+			q.silent(tag)
 		}
+	}
+	if silent > 0 && ctx.Err() == nil {
+		q.deps.Log.Warn("gates do not answer", "tags", silent, "last_error", lastErr)
 	}
 	return unsound, nil
 }
 
-type gateState int
+// gateState is what looks at the gates of a tag's coupons came to, the worst of them.
+type gateState struct {
+	is  int
+	err error // why it is not known
+}
 
 const (
-	gateUnknown gateState = iota
+	gateUnasked = iota // so the zero value is no "sound"
 	gateSound
-	gateUnsound
+	gateUnknown
+	gateUnsound // one of them is enough, whatever became of the others
 )
 
-func (q *Queue) state(ctx context.Context, refs []coupon.Ref, epoch int64) (gateState, error) {
-	for start := 0; start < len(refs); start += looksTogether {
-		for _, answer := range q.deps.Gates.Views(ctx, refs[start:min(start+looksTogether, len(refs))]) {
-			switch {
-			case errors.Is(answer.Err, coupon.ErrUnsound):
-				return gateUnsound, nil
-			case answer.Err != nil:
-				return gateUnknown, answer.Err
-			case answer.View.Epoch < epoch: // a rebuild took the epoch and never marked the gate
-				return gateUnsound, nil
-			}
-		}
+// states looks at the gates of many tags: many in one call, and some calls at the same time.
+func (q *Queue) states(ctx context.Context, tags []string, refs map[string][]coupon.Ref, epochs map[string]int64) map[string]gateState {
+	var all []coupon.Ref
+	for _, tag := range tags {
+		all = append(all, refs[tag]...)
 	}
-	return gateSound, nil
+	states := make(map[string]gateState, len(tags))
+	var one sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(looksAtOnce)
+	for some := range slices.Chunk(all, looksTogether) {
+		group.Go(func() error {
+			answers := q.deps.Gates.Views(ctx, some)
+			one.Lock()
+			defer one.Unlock()
+			for i, answer := range answers {
+				found := gateState{is: gateSound}
+				switch tag := some[i].Tag; {
+				case errors.Is(answer.Err, coupon.ErrUnsound):
+					found.is = gateUnsound
+				case answer.Err != nil:
+					found = gateState{is: gateUnknown, err: answer.Err}
+				case answer.View.Epoch < epochs[tag]: // a rebuild took the epoch and never marked the gate
+					found.is = gateUnsound
+				}
+				if found.is > states[some[i].Tag].is {
+					states[some[i].Tag] = found
+				}
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // what a look found is in the states, errors too
+	return states
 }
 
 // errEnough ends a reading of tags before their rows.
@@ -261,16 +311,27 @@ func (q *Queue) lease(tags []string) time.Duration {
 	defer q.mu.Unlock()
 	most := 0
 	for _, tag := range tags {
-		most = max(most, q.asked[tag].overtaken)
+		most = max(most, q.asked[tag].outlasted)
 	}
 	return q.deps.Rebuilder.deps.Lease << min(most, maxLeaseDoublings)
 }
 
-// later puts a tag off.
-func (q *Queue) later(tag string, why Outcome) {
+// silent puts off a tag whose gate does not answer.
+func (q *Queue) silent(tag string) {
+	q.later(tag, Failed, false)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r := q.asked[tag]; r != nil {
+		r.deaf = true
+	}
+}
+
+// later puts a tag off. outlasted says that its rebuild took longer than its lease.
+func (q *Queue) later(tag string, why Outcome, outlasted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	r := q.asked[tag]
+	r.deaf = false
 	if r.looks >= maxLooks {
 		q.deps.Log.Warn("a tag is not rebuilt and forgotten until somebody asks again", "tag", tag, "looks", r.looks)
 		delete(q.asked, tag)
@@ -279,14 +340,21 @@ func (q *Queue) later(tag string, why Outcome) {
 	}
 	wait := othersWait
 	switch why {
-	case Overtaken:
+	case Overtaken: // by another rebuild, or since Redis is not the one it was: then it may go on changing
+		wait <<= min(r.overtaken, maxOvertakenDoublings)
 		r.overtaken++
+		if outlasted {
+			r.outlasted++
+		}
 	case Failed:
 		wait = min(firstBackoff<<min(r.failures, 6), lastBackoff)
 		r.failures++
 	}
 	if why != Failed {
 		r.failures = 0
+	}
+	if why != Overtaken {
+		r.overtaken = 0
 	}
 	r.due = time.Now().Add(jitter(wait))
 }
