@@ -28,6 +28,8 @@ help:
 	  '  make test             everything that needs no server (with the race detector where a C compiler is)' \
 	  '  make test-real        the conformance and end-to-end tests on the servers of make services' \
 	  '  make lint             golangci-lint at a pinned version, shellcheck where it is installed' \
+	  '  make sabotage         breaks a copy in small ways and prints which test catches which: FAST=1, ONLY=cap-off-by-one' \
+	  '  make fuzz             every fuzz target for FUZZTIME=10s each' \
 	  '  make bench            the rate of claims of what make up started, beside that of an empty handler' \
 	  '  make chaos            kills, stops, cuts and empties everything while clients claim, and judges what is left:' \
 	  '                        FAULTS=80, SEED=7 repeats a run, KEEP=1 keeps its folder (needs the packages of make services)' \
@@ -70,12 +72,18 @@ up: build
 down:
 	@scripts/down.sh
 
-.PHONY: test test-real chaos bench lint spec clean
+.PHONY: test test-real chaos sabotage fuzz bench lint spec clean
 test:
 	@scripts/test.sh $(ARGS)
 
 test-real:
 	@DBS='$(DBS)' scripts/test-real.sh $(ARGS)
+
+sabotage: check-go
+	@ONLY='$(ONLY)' FAST='$(FAST)' scripts/sabotage.sh
+
+fuzz: check-go
+	@ONLY='$(ONLY)' FUZZTIME='$(FUZZTIME)' scripts/fuzz.sh
 
 chaos: build
 	@FAULTS='$(FAULTS)' SEED='$(SEED)' KEEP='$(KEEP)' REPORT='$(REPORT)' scripts/chaos.sh $(ARGS)

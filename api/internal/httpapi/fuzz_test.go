@@ -106,3 +106,40 @@ func TestCursorsSurviveTheirBounds(t *testing.T) {
 		assert.Equal(t, key, back)
 	}
 }
+
+// FuzzChange: a change that is taken asks for something, says why, and tells "unlimited" from "as it is".
+func FuzzChange(f *testing.F) {
+	f.Add([]byte(`{"reason":"more","total_quantity":null}`))
+	f.Add([]byte(`{"reason":"more","total_quantity":5,"state":"open","opens_at":"2026-11-20T12:00:00Z"}`))
+	f.Add([]byte(`{"reason":" ","state":"gone","closes_at":"9999-12-31T23:59:59.999999999Z"}`))
+	f.Add([]byte(`{"reason":"x","total_quantity":-1,"state":null}`))
+	f.Add([]byte(`{"state":"paused"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		var got contract.CouponChange
+		present, err := decode(r, &got, totalField)
+		if err == nil {
+			err = checkChange(got, present)
+		}
+		if err != nil {
+			if len(fieldErrors(err)) == 0 {
+				require.ErrorIs(t, err, errBodyTooLarge)
+			}
+			return
+		}
+		require.True(t, json.Valid(body))
+		require.True(t, present["reason"] && len(present) > 1, "%s", body)
+		require.NotEmpty(t, strings.TrimSpace(got.Reason))
+		if !present[totalField] {
+			require.Nil(t, got.TotalQuantity, "not asked for")
+		}
+		if got.TotalQuantity != nil {
+			require.GreaterOrEqual(t, *got.TotalQuantity, int64(0))
+		}
+		var plain contract.CouponChange
+		require.NoError(t, json.Unmarshal(body, &plain))
+		require.Equal(t, plain.TotalQuantity, got.TotalQuantity)
+		require.Equal(t, plain.Reason, got.Reason)
+	})
+}
