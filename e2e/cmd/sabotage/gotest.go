@@ -58,7 +58,7 @@ func read(text []byte) result {
 		}
 		switch e.Action {
 		case "output", "build-output":
-			outputs[id].WriteString(e.Output)
+			_, _ = outputs[id].WriteString(e.Output) // never fails, by its documentation
 		case "build-fail":
 			r.noBuild, r.said = true, short(outputs[id].String())
 		case "pass":
