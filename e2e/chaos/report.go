@@ -57,14 +57,19 @@ func (r *Report) lines() []kindLine {
 	return lines
 }
 
-func median(d []time.Duration) string { return at(d, len(d)/2) }
-func worst(d []time.Duration) string  { return at(d, len(d)-1) }
-
-func at(d []time.Duration, i int) string {
-	if i < 0 || i >= len(d) {
+// median and worst of sorted times, in seconds.
+func median(d []time.Duration) string {
+	if len(d) == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", d[i].Seconds())
+	return fmt.Sprintf("%.2f", (d[(len(d)-1)/2]+d[len(d)/2]).Seconds()/2)
+}
+
+func worst(d []time.Duration) string {
+	if len(d) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", d[len(d)-1].Seconds())
 }
 
 // effective counts the faults that took effect.

@@ -97,7 +97,7 @@ func choice(kind string, weight int, targets ...string) schedule.Choice {
 
 // Kinds are all of them, in the order of the report.
 func Kinds() []Kind {
-	return slices.Concat(roleKinds(), serverKinds(), redisKinds(), linkKinds(), termsKinds())
+	return slices.Concat(roleKinds(), serverKinds(), redisKinds(), linkKinds(), pairKinds(), termsKinds())
 }
 
 // Choices are what a schedule draws from.

@@ -40,14 +40,14 @@ func run() int {
 	flag.DurationVar(&o.Gap, "gap", 2200*time.Millisecond, "mean time between two faults")
 	flag.DurationVar(&o.Rest, "rest", 3*time.Minute, "how long everything may take to come to rest at the end")
 	flag.StringVar(&o.Bin, "bin", "bin", "folder of the programs api, consumer and batch")
-	flag.StringVar(&kinds, "kinds", "", "only these kinds of faults, comma-separated")
+	flag.StringVar(&kinds, "kinds", "", "only these kinds of faults, parted by semicolons")
 	flag.StringVar(&o.Dir, "dir", "", "folder for everything the run leaves; default: a new one below the system's")
 	flag.StringVar(&report, "report", "", "file for the report as Markdown")
 	flag.BoolVar(&keep, "keep", false, "keep the folder also when all is kept")
 	flag.Parse()
 	o.Out = os.Stdout
 	if kinds != "" {
-		o.Kinds = strings.Split(kinds, ",")
+		o.Kinds = strings.Split(kinds, ";")
 	}
 	if o.Seed == 0 {
 		o.Seed = rand.Uint64N(1 << 32) //nolint:gosec // no secret
