@@ -155,6 +155,7 @@ func (r *Report) facts() []string {
 	return []string{
 		fmt.Sprintf("clients: %d questions, %d places promised; %s", r.Asked, r.Promised, strings.Join(told, ", ")),
 		fmt.Sprintf("books: %d coupons, %d rows, %d records, failed events by reason %v", r.Books.Coupons, r.Books.Rows, r.Books.Records, r.Books.Failed),
+		r.Verify,
 		fmt.Sprintf("starts: %s", strings.Join(starts, ", ")),
 		fmt.Sprintf("time: %.0f s in all, at rest %.1f s after the last fault was over", r.Ended.Sub(r.Began).Seconds(), r.RestTook.Seconds()),
 	}

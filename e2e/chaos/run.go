@@ -43,6 +43,7 @@ type Report struct {
 	RestTook     time.Duration
 	Unrest       string // why it did not come to rest
 	Books        *judge.Result
+	Verify       string // what batch verify says, in a line
 	Kept         []check.Violation
 	Found        map[string]int
 	Told         map[string]int64
@@ -97,7 +98,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err = hist.Close(); err != nil {
 		return nil, err
 	}
-	if err = r.judge(ctx, books); err != nil {
+	if err = r.judge(ctx, w, books); err != nil {
 		return nil, err
 	}
 	for _, role := range w.Roles {
@@ -234,7 +235,7 @@ func (r *Report) read() (*check.Checker, error) {
 	return c, history.Read(r.HistoryPath(), c.See)
 }
 
-func (r *Report) judge(ctx context.Context, books judge.Servers) (err error) {
+func (r *Report) judge(ctx context.Context, w *world.World, books judge.Servers) (err error) {
 	seen, err := r.read()
 	if err != nil {
 		return err
@@ -242,9 +243,13 @@ func (r *Report) judge(ctx context.Context, books judge.Servers) (err error) {
 	promises := seen.Promises()
 	r.Promised, r.Told, r.Asked = len(promises), seen.Told(), seen.Asked()
 	r.Kept, r.Found = seen.Verdict()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	r.Books, err = books.Judge(ctx, promises)
+	if r.Books, err = books.Judge(ctx, promises); err != nil {
+		return err
+	}
+	verify := w.Command(ctx, "batch", "verify", "--json", "--settle", "10s")
+	r.Verify, err = r.Books.Verify(verify, filepath.Join(r.Dir, "verify.json"))
 	return err
 }
 
