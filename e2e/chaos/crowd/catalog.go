@@ -200,13 +200,8 @@ func (c *Catalog) Release(f faults.Offer) {
 	}
 }
 
-// changeWithin bounds how long an admin goes on asking.
-const changeWithin = 25 * time.Second
-
 // Change repeats the change until there is a definite answer.
 func (c *Catalog) Change(ctx context.Context, f faults.Offer, t history.Terms) error {
-	ctx, cancel := context.WithTimeout(ctx, changeWithin)
-	defer cancel()
 	for try := 0; ; try++ {
 		e := c.client.change(ctx, try%len(c.client.apis), f.ID, t)
 		switch {

@@ -10,6 +10,9 @@ import (
 	"github.com/firstcome/firstcome/e2e/chaos/schedule"
 )
 
+// askWithin is how long an admin goes on asking for a change. To undo one, as long as a fault may take to be healed.
+const askWithin = 25 * time.Second
+
 func termsKinds() []Kind {
 	kind := func(name string, weight int, capped bool, f termsChanged) Kind {
 		return Kind{seconds(choice(name, weight), 0.5, 4), claims, nothing, func(e Env, s schedule.Step) Fault {
@@ -101,7 +104,9 @@ func (f *termsChanged) Inject(ctx context.Context) (err error) {
 			return fmt.Errorf("coupon %d has no place left to take away", f.offer.ID)
 		}
 	}
-	if err = f.env.Admin.Change(ctx, f.offer, f.to(f.offer, left, f.pick)); err != nil {
+	asking, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	if err = f.env.Admin.Change(asking, f.offer, f.to(f.offer, left, f.pick)); err != nil {
 		return err
 	}
 	f.changed = true
