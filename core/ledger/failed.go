@@ -96,25 +96,26 @@ func (b *Book) DueFailed(ctx context.Context, limit int, owner string, lease tim
 
 // CloseFailed gives a waiting event its final status. One that is waiting no more stays as it is.
 func (b *Book) CloseFailed(ctx context.Context, id int64, status coupon.FailedStatus) error {
-	return b.settle(ctx, id, map[string]any{"status": string(status)})
+	return b.settle(ctx, b.db.Where("id = ?", id), id, map[string]any{"status": string(status)})
 }
 
-// PostponeFailed counts an attempt of a waiting event and sets when the next one is due, or quarantines it; why is kept
-// for people. One that is waiting no more stays as it is.
-func (b *Book) PostponeFailed(ctx context.Context, id int64, next time.Time, why string, quarantine bool) error {
+// PostponeFailed counts an attempt of a waiting event that had so many before, and sets when the next one is due, or
+// quarantines it; why is kept for people. One that is waiting no more stays as it is, and so does one whose attempts have
+// changed since: its lease ran out and another retrier made this attempt, or an admin had it begin anew.
+func (b *Book) PostponeFailed(ctx context.Context, id int64, attempts int, next time.Time, why string, quarantine bool) error {
 	set := map[string]any{
 		"attempts": gorm.Expr("attempts + 1"), "next_attempt_at": at(next), "error": cutText(why, maxErrorText),
 	}
 	if quarantine {
 		set["status"] = string(coupon.FailedQuarantined)
 	}
-	return b.settle(ctx, id, set)
+	return b.settle(ctx, b.db.Where("id = ? AND attempts = ?", id, attempts), id, set)
 }
 
-func (b *Book) settle(ctx context.Context, id int64, set map[string]any) error {
+func (b *Book) settle(ctx context.Context, which *gorm.DB, id int64, set map[string]any) error {
 	set["lease_owner"], set["lease_until"], set["updated_at"] = "", nil, at(time.Now())
 	err := b.write(ctx, func(tx *gorm.DB) error {
-		return tx.Model(&failedRow{}).Where("id = ? AND status = ?", id, string(coupon.FailedWaiting)).UpdateColumns(set).Error
+		return tx.Model(&failedRow{}).Where(which).Where("status = ?", string(coupon.FailedWaiting)).UpdateColumns(set).Error
 	})
 	if err != nil {
 		return fmt.Errorf("settle failed event %d: %w", id, err)

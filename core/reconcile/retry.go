@@ -36,8 +36,9 @@ type FailedBook interface {
 	DueFailed(ctx context.Context, limit int, owner string, lease time.Duration) ([]coupon.FailedEvent, error)
 	// CloseFailed gives a waiting event its last status and ends its lease.
 	CloseFailed(ctx context.Context, id int64, status coupon.FailedStatus) error
-	// PostponeFailed counts one more attempt, keeps why it failed and ends the lease; quarantine: no further attempt.
-	PostponeFailed(ctx context.Context, id int64, next time.Time, why string, quarantine bool) error
+	// PostponeFailed counts one more attempt of an event that had so many, keeps why it failed and ends the lease;
+	// quarantine: no further attempt. Where the attempts are others by now nothing changes: each is counted once.
+	PostponeFailed(ctx context.Context, id int64, attempts int, next time.Time, why string, quarantine bool) error
 	// HasIssue says whether the user has a row of this coupon, or, where it counts for its event, of any coupon of it.
 	// coupon.ErrNotFound: no such coupon.
 	HasIssue(ctx context.Context, couponID int64, userID string) (bool, error)
@@ -182,7 +183,7 @@ func (r *retryRun) postpone(ctx context.Context, event coupon.FailedEvent, why s
 		return r.quarantine(ctx, event, why)
 	}
 	next := time.Now().Add(jitter(min(firstPause<<attempts, lastPause)))
-	if err := r.deps.Book.PostponeFailed(ctx, event.ID, next, why, false); err != nil {
+	if err := r.deps.Book.PostponeFailed(ctx, event.ID, event.Attempts, next, why, false); err != nil {
 		return r.lost(event, err)
 	}
 	r.count(&r.report.Postponed)
@@ -190,7 +191,7 @@ func (r *retryRun) postpone(ctx context.Context, event coupon.FailedEvent, why s
 }
 
 func (r *retryRun) quarantine(ctx context.Context, event coupon.FailedEvent, why string) error {
-	if err := r.deps.Book.PostponeFailed(ctx, event.ID, time.Now(), why, true); err != nil {
+	if err := r.deps.Book.PostponeFailed(ctx, event.ID, event.Attempts, time.Now(), why, true); err != nil {
 		return r.lost(event, err)
 	}
 	r.count(&r.report.Quarantined)

@@ -43,10 +43,13 @@ func (b *failedBook) CloseFailed(_ context.Context, id int64, status coupon.Fail
 	return nil
 }
 
-func (b *failedBook) PostponeFailed(_ context.Context, id int64, next time.Time, why string, quarantine bool) error {
+func (b *failedBook) PostponeFailed(_ context.Context, id int64, attempts int, next time.Time, why string, quarantine bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.events[id]
+	if e.Attempts != attempts {
+		return nil
+	}
 	e.Attempts++
 	e.NextAttemptAt, e.Error = next, why
 	if quarantine {

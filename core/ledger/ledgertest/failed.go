@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,8 @@ var failedTests = map[string]func(*testing.T, desk){
 	"closed, it stays closed":                         closed,
 	"a user is told of the latest that was not sent":  failedOf,
 	"they are listed by reason and status, in pages":  listFailed,
+	"an attempt is counted once":                      countedOnce,
+	"many retriers make each attempt once":            manyRetriers,
 }
 
 // fail makes so many failed events, all due at once, and returns their ids.
@@ -110,7 +113,7 @@ func postponed(t *testing.T, b desk) {
 	id := b.fail(t, 1)[0]
 	b.due(t, 10, "a", time.Minute)
 	next := time.Now().UTC().Add(time.Hour).Truncate(time.Microsecond)
-	require.NoError(t, b.book.PostponeFailed(t.Context(), id, next, "sold out \xff", false))
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 0, next, "sold out \xff", false))
 	require.Empty(t, b.due(t, 10, "b", time.Minute))
 	got, err := b.book.FailedEvents(t.Context(), 0, 10, "", "")
 	require.NoError(t, err)
@@ -118,17 +121,17 @@ func postponed(t *testing.T, b desk) {
 	require.Equal(t, next, got[0].NextAttemptAt)
 	require.Equal(t, "sold out ?", got[0].Error)
 	require.Equal(t, coupon.FailedWaiting, got[0].Status)
-	require.NoError(t, b.book.PostponeFailed(t.Context(), id, time.Now().Add(-time.Hour), "again", false))
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 1, time.Now().Add(-time.Hour), "again", false))
 	require.Equal(t, []int64{id}, b.due(t, 10, "b", time.Minute), "its lease ended with the first")
 }
 
 func quarantined(t *testing.T, b desk) {
 	b = b.own(t)
 	id := b.fail(t, 1)[0]
-	require.NoError(t, b.book.PostponeFailed(t.Context(), id, time.Now(), "eight times", true))
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 0, time.Now(), "eight times", true))
 	require.Empty(t, b.due(t, 10, "a", time.Minute))
 	require.NoError(t, b.book.CloseFailed(t.Context(), id, coupon.FailedReplayed))
-	require.NoError(t, b.book.PostponeFailed(t.Context(), id, time.Now(), "late", false))
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 1, time.Now(), "late", false))
 	got, err := b.book.FailedEvents(t.Context(), 0, 10, "", coupon.FailedQuarantined)
 	require.NoError(t, err)
 	require.Len(t, got, 1, "a late retrier changes nothing")
@@ -144,7 +147,7 @@ func closed(t *testing.T, b desk) {
 	b = b.own(t)
 	id := b.fail(t, 1)[0]
 	require.NoError(t, b.book.CloseFailed(t.Context(), id, coupon.FailedReplayed))
-	require.NoError(t, b.book.PostponeFailed(t.Context(), id, time.Now(), "late", true))
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 0, time.Now(), "late", true))
 	require.Empty(t, b.due(t, 10, "a", time.Minute))
 	got, err := b.book.FailedEvents(t.Context(), 0, 10, "", coupon.FailedReplayed)
 	require.NoError(t, err)
@@ -194,4 +197,72 @@ func listFailed(t *testing.T, b desk) {
 	none, err := b.book.FailedEvents(t.Context(), 0, 10, coupon.FailUnknownCoupon, coupon.FailedReplayed)
 	require.NoError(t, err)
 	require.Empty(t, none)
+}
+
+// Two retriers at one event, since the lease of the first ran out: what they made together is one attempt.
+func countedOnce(t *testing.T, b desk) {
+	b = b.own(t)
+	id := b.fail(t, 1)[0]
+	later := time.Now().UTC().Add(time.Hour).Truncate(time.Microsecond)
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 0, later, "the second", false))
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 0, later.Add(time.Hour), "the first, late", true))
+	got, err := b.book.FailedEvents(t.Context(), 0, 10, "", coupon.FailedWaiting)
+	require.NoError(t, err)
+	require.Len(t, got, 1, "nor quarantined by one who is late")
+	require.Equal(t, 1, got[0].Attempts)
+	require.Equal(t, "the second", got[0].Error)
+
+	require.NoError(t, b.book.RequeueFailed(t.Context(), id)) // an admin, while an attempt is under way
+	require.NoError(t, b.book.PostponeFailed(t.Context(), id, 1, later, "of before", true))
+	require.Equal(t, []int64{id}, b.due(t, 10, "a", time.Minute), "the admin's word stands")
+}
+
+// Real retriers, each with its own connections, on many events whose gate refuses: every event has exactly as many
+// attempts as were made of it, and none is worked on by two at once.
+func manyRetriers(t *testing.T, b desk) {
+	b = b.own(t)
+	const events, rounds, retriers = 60, 3, 4
+	ids := b.fail(t, events)
+	made, underWay := map[int64]int{}, map[int64]bool{}
+	var mu sync.Mutex
+	for range rounds {
+		b.exec(t, "UPDATE failed_events SET next_attempt_at = '2026-01-01 00:00:00.000000'")
+		var all sync.WaitGroup
+		for r := range retriers {
+			book := Open(t, b.dsn)
+			all.Go(func() {
+				for idle := 0; idle < 3; {
+					taken, err := book.DueFailed(t.Context(), 7, fmt.Sprint("retrier ", r), time.Minute)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if len(taken) == 0 {
+						idle++
+					}
+					for _, e := range taken {
+						mu.Lock()
+						if underWay[e.ID] {
+							t.Errorf("event %d is worked on by two", e.ID)
+						}
+						underWay[e.ID] = true
+						made[e.ID]++
+						mu.Unlock()
+						runtime.Gosched()
+						mu.Lock()
+						underWay[e.ID] = false // before its lease ends
+						mu.Unlock()
+						if err = book.PostponeFailed(t.Context(), e.ID, e.Attempts, time.Now().Add(time.Hour), "sold out", false); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		all.Wait()
+	}
+	for _, id := range ids {
+		require.Equal(t, rounds, made[id], "event %d", id)
+		require.EqualValues(t, rounds, b.count(t, "SELECT attempts FROM failed_events WHERE id = ?", id))
+	}
 }
