@@ -16,6 +16,8 @@ const (
 	// database that comes and goes by the second says no more than one that is away.
 	sayAgain = time.Minute
 	sayNext  = 5 * time.Second
+	// checkTimeout is below what the listener for checks waits (2 s), so that a database that hangs is named.
+	checkTimeout = 1500 * time.Millisecond
 )
 
 // health knows how the database is, by what became of what was asked of it.
@@ -128,6 +130,8 @@ func (h *health) now() error {
 // Check looks whether the database can be worked with: it answers, has the schema of this build, and takes writes. Its
 // error is a TroubleError and says since when.
 func (b *Book) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	err := b.Ping(ctx)
 	if err == nil {
 		err = b.CheckSchema(ctx)

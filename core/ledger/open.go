@@ -244,8 +244,12 @@ const (
 // Everything fn does with the database it does through tx: on SQLite any other write would wait for itself.
 func (b *Book) write(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	pause := txPause
+	var before error // why the try before failed
 	for try := 1; ; try++ {
 		err := b.db.WithContext(ctx).Transaction(fn)
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(before, err) // the lock that took the time, not only that time is over
+		}
 		if err == nil || !transient(err) || try == txTries {
 			return b.noted(err)
 		}
@@ -257,6 +261,7 @@ func (b *Book) write(ctx context.Context, fn func(tx *gorm.DB) error) error {
 			return b.noted(errors.Join(err, ctx.Err()))
 		}
 		pause *= 2
+		before = err
 	}
 }
 
