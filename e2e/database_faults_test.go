@@ -51,9 +51,9 @@ func newDatabaseLab(t *testing.T) *databaseLab {
 	return lab
 }
 
-func (l *databaseLab) exec(t *testing.T, query string, args ...any) {
+func (l *databaseLab) exec(t *testing.T, query string) {
 	t.Helper()
-	_, err := l.direct.ExecContext(t.Context(), strings.ReplaceAll(query, "{db}", l.name), args...)
+	_, err := l.direct.ExecContext(t.Context(), strings.ReplaceAll(query, "{db}", l.name))
 	require.NoError(t, err, query)
 }
 
@@ -133,16 +133,7 @@ func noConnections(t *testing.T, l *databaseLab, _ int64) func() {
 	require.NoError(t, second.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&mine[1]))
 	_, err = first.ExecContext(t.Context(), "SET GLOBAL max_connections = 1")
 	require.NoError(t, err)
-	ids := []int64{}
-	rows, err := first.QueryContext(t.Context(), "SELECT id FROM information_schema.processlist WHERE user = 'firstcome'")
-	require.NoError(t, err)
-	for rows.Next() {
-		var id int64
-		require.NoError(t, rows.Scan(&id))
-		ids = append(ids, id)
-	}
-	require.NoError(t, errors.Join(rows.Err(), rows.Close()))
-	for _, id := range ids {
+	for _, id := range sessions(t, first) {
 		if id != mine[0] && id != mine[1] {
 			_, _ = first.ExecContext(t.Context(), fmt.Sprintf("KILL %d", id)) // it may have ended
 		}
@@ -151,6 +142,21 @@ func noConnections(t *testing.T, l *databaseLab, _ int64) func() {
 		_, err := first.ExecContext(t.Context(), "SET GLOBAL max_connections = 500")
 		require.NoError(t, errors.Join(err, first.Close(), second.Close()))
 	}
+}
+
+// sessions are the connections that the server has.
+func sessions(t *testing.T, on *sql.Conn) (ids []int64) {
+	t.Helper()
+	rows, err := on.QueryContext(t.Context(), "SELECT id FROM information_schema.processlist WHERE user = 'firstcome'")
+	require.NoError(t, err)
+	defer rows.Close() //nolint:errcheck // read to its end
+	for rows.Next() {
+		var id int64
+		require.NoError(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(t, rows.Err())
+	return ids
 }
 
 func heldLock(t *testing.T, l *databaseLab, coupon int64) func() {
