@@ -3,6 +3,7 @@ module github.com/firstcome/firstcome/e2e
 go 1.26.0
 
 require (
+	github.com/firstcome/firstcome/core v0.0.0
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/gofrs/flock v0.13.1
 	github.com/golang-jwt/jwt/v5 v5.3.1
@@ -13,10 +14,7 @@ require (
 	modernc.org/sqlite v1.60.1
 )
 
-require (
-	github.com/twmb/franz-go/pkg/kadm v1.18.0
-	golang.org/x/sync v0.24.0 // indirect
-)
+require github.com/twmb/franz-go/pkg/kadm v1.18.0
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
