@@ -86,13 +86,17 @@ Reads(u) ==
 
 Same(x) == gate.open /\ gate.gen = x.gen /\ gate.ep = x.ep
 
-\* The end of the reading: a look again.
-Remembers ==
+\* The end of the reading: a look again, whose answer is used later. M counts from it, not from the first one.
+Ends ==
   /\ look.st = "read" /\ look.rest = {}
+  /\ look' = [look EXCEPT !.st = IF Same(look) \/ (gate.open /\ ~Kept("both_ends")) THEN "ended" ELSE "other",
+                          !.from = now, !.gen = gate.gen, !.ep = gate.ep]
+  /\ UNCHANGED <<now, gate, mem, lied, stale>>
+
+Remembers ==
+  /\ look.st = "ended"
   /\ look' = NoLook
-  /\ mem' = IF Same(look) \/ ~Kept("both_ends")
-              THEN [till |-> (IF Kept("from_start") THEN look.from ELSE now) + M, gen |-> look.gen, ep |-> look.ep, who |-> look.who]
-              ELSE NoMem
+  /\ mem' = [till |-> (IF Kept("from_start") THEN look.from ELSE now) + M, gen |-> look.gen, ep |-> look.ep, who |-> look.who]
   /\ UNCHANGED <<now, gate, lied, stale>>
 
 \* A look at generation and epoch alone: asked now, its answer used later.
@@ -119,7 +123,7 @@ Init ==
   /\ now = 0 /\ mem = NoMem /\ look = NoLook /\ lied = FALSE /\ stale = FALSE
   /\ gate = [open |-> TRUE, hold |-> {}, cap |-> 1, next |-> 0, at |-> 0, gen |-> 1, ep |-> 1]
 
-Next == \/ Tick \/ Raise \/ Mark \/ Open \/ SeesFull \/ ReadsFirst \/ SeesFullThen \/ Remembers \/ Asks \/ Prolongs
+Next == \/ Tick \/ Raise \/ Mark \/ Open \/ SeesFull \/ ReadsFirst \/ SeesFullThen \/ Ends \/ Remembers \/ Asks \/ Prolongs
         \/ \E u \in Users : Admit(u) \/ Reads(u) \/ Refuses(u)
 
 Spec == Init /\ [][Next]_vars
