@@ -60,6 +60,10 @@ func serveJobs(ctx context.Context, cfg config.Config, opts Options, start *life
 	opts.Checks("database", t.book.Check, false)
 	opts.Checks("redis", t.gate.Ping, false)
 	opts.Checks("kafka", t.reader.CheckTopic, false)
+	audits, err := newAuditMetrics(opts.Registry)
+	if err != nil {
+		return err
+	}
 	start.Done()
 	opts.Ready(addr)
 
@@ -69,7 +73,7 @@ func serveJobs(ctx context.Context, cfg config.Config, opts Options, start *life
 	all.Go(func() error {
 		return schedule.Run(ctx, schedule.Deps{
 			Leases: t.book, Lease: cfg.Batch.Lease, Log: opts.Log, Registerer: opts.Registry,
-		}, t.schedule())
+		}, t.schedule(audits))
 	})
 	return all.Wait()
 }
@@ -94,7 +98,7 @@ func serveOps(g *lifecycle.Group, listener net.Listener, opts Options) func(stri
 }
 
 // schedule is what serve does, and how often.
-func (t *tools) schedule() []schedule.Job {
+func (t *tools) schedule(m *auditMetrics) []schedule.Job {
 	b := t.cfg.Batch
 	return []schedule.Job{
 		{Name: "retry", Every: b.RetryEvery, Run: func(ctx context.Context) (string, error) {
@@ -106,5 +110,7 @@ func (t *tools) schedule() []schedule.Job {
 			return "", err
 		}},
 		{Name: "changes", Every: b.ChangesEvery, Run: t.changes},
+		// Not at once: what a start finds, the roles put right by themselves in the first seconds.
+		{Name: "reconcile", Every: b.ReconcileEvery, Later: true, Run: t.reconcileJob(m, t.owner)},
 	}
 }

@@ -111,10 +111,16 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
+// Once walks all live coupons once and says how many places it saw pending for long, and how many of them it settled. A
+// coupon that another sweeper has is left to it.
+func (s *Sweeper) Once(ctx context.Context) (seen, settled int, err error) {
+	sum := s.pass(ctx, false)
+	return sum.seen, sum.confirmed, ctx.Err()
+}
+
 // pass looks at every live coupon once.
-func (s *Sweeper) pass(ctx context.Context, paced bool) {
+func (s *Sweeper) pass(ctx context.Context, paced bool) (sum sweepSum) {
 	began := time.Now()
-	var sum sweepSum
 	for after := int64(0); ctx.Err() == nil; {
 		pageBegan := time.Now()
 		refs, err := s.page(ctx, after)
@@ -137,12 +143,13 @@ func (s *Sweeper) pass(ctx context.Context, paced bool) {
 		}
 	}
 	if ctx.Err() != nil {
-		return
+		return sum
 	}
 	s.metrics.passed(sum, time.Since(began))
 	if sum.confirmed > 0 {
 		s.deps.Log.Info("the sweeper settled pending places", "places", sum.confirmed, "seen", sum.seen)
 	}
+	return sum
 }
 
 func (s *Sweeper) page(ctx context.Context, after int64) ([]coupon.Ref, error) {

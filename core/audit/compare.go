@@ -263,7 +263,7 @@ func (u *claims) record(r *entry) {
 		return
 	}
 	impossible := r.nth > u.c.limit || u.c.limit > 1 && r.key == ""
-	f := Finding{Subject: u.subject(r.nth), Place: r.place(), Record: &RawRecord{r.partition, r.offset}}
+	f := Finding{Subject: u.subject(r.nth), Place: r.place(), Record: &RawRecord{Partition: r.partition, Offset: r.offset}}
 	what := fmt.Sprintf("the record at %s (seq %d, epoch %d) was passed by the consumers; there is no row", r.where(), r.seq, r.epoch)
 	switch {
 	case r.epoch > u.c.tag.epoch:
@@ -282,7 +282,9 @@ func (u *claims) record(r *entry) {
 			if u.holders[r.nth] != nil {
 				held.flags |= flagGone // from here on: the gate holds it
 			}
-			u.c.displaced = append(u.c.displaced, held)
+			if n < u.cfg.Keep {
+				u.c.displaced = append(u.c.displaced, held)
+			}
 		}
 		return
 	default:

@@ -125,10 +125,12 @@ type Place struct {
 	AcceptedUS int64 // microseconds since 1970
 }
 
-// RawRecord is a record of the log that a repair looks at again, and where it stands.
+// RawRecord is a record of the log that a repair judges again, and where it stands. Key and Value are nil where the
+// finding has a Place; then they say nothing else.
 type RawRecord struct {
-	Partition int32
-	Offset    int64
+	Partition  int32
+	Offset     int64
+	Key, Value []byte // of the value at most 8 KiB
 }
 
 // Finding is one thing that is wrong.

@@ -71,7 +71,8 @@ func (p *pass) holders(ctx context.Context) error {
 			return err
 		}
 		if len(list) > 0 {
-			watches = append(watches, g.scan)
+			watches = append(watches, g.whole)
+			continue
 		}
 		watches = append(watches, g.more...)
 	}
@@ -87,7 +88,7 @@ type gateLook struct {
 
 // scan reads the whole gate, if it is sound and stays of one reign meanwhile, and says why not.
 func (g *gateLook) scan(ctx context.Context) ([]Finding, error) {
-	g.tag.scan = 0
+	g.tag.scan, g.more = 0, nil
 	before, list, err := g.views(ctx)
 	if err != nil || len(list) > 0 {
 		return list, err
@@ -105,6 +106,18 @@ func (g *gateLook) scan(ctx context.Context) ([]Finding, error) {
 	}
 	g.tag.scan, g.tag.at = g.scans, number(after[0].gate, "epoch")
 	return g.suspects(ctx, after)
+}
+
+// whole reads a gate that was not sound, and what else looks wrong once it is.
+func (g *gateLook) whole(ctx context.Context) ([]Finding, error) {
+	list, err := g.scan(ctx)
+	for _, look := range g.more {
+		if err != nil || len(list) > 0 {
+			break
+		}
+		list, err = look(ctx)
+	}
+	return list, err
 }
 
 // views looks at all coupons of the gate; the list is why it is not sound.
@@ -197,7 +210,6 @@ func (g *gateLook) members(ctx context.Context, as kind, scan int64) error {
 // suspects watches what looks wrong about a sound gate: an epoch of the future, places that are pending for long, terms
 // that the database does not have.
 func (g *gateLook) suspects(ctx context.Context, views []view) ([]Finding, error) {
-	g.more = nil
 	if epoch := g.tag.at; epoch > g.tag.epoch {
 		g.more = append(g.more, func(ctx context.Context) ([]Finding, error) { return g.fromFuture(ctx, epoch) })
 	}

@@ -147,7 +147,7 @@ func (p *pass) record(ctx context.Context, m *sarama.ConsumerMessage, w *failedW
 	if !e.is(flagJudged) || failed != nil || p.catalog.only != "" {
 		return nil
 	}
-	f := Finding{Type: RecordUndecodable, Subject: at(&e), Record: &RawRecord{e.partition, e.offset}}
+	f := Finding{Type: RecordUndecodable, Subject: at(&e), Record: rawOf(m)}
 	if derr != nil {
 		f.Evidence = fmt.Sprintf("%d bytes that are no record (%v), passed by the consumers, and no failed event", len(m.Value), derr)
 	} else {
@@ -156,6 +156,15 @@ func (p *pass) record(ctx context.Context, m *sarama.ConsumerMessage, w *failedW
 	}
 	p.found.add(f)
 	return nil
+}
+
+const maxKept = 8 << 10 // bytes of a record's value that a repair keeps
+
+func rawOf(m *sarama.ConsumerMessage) *RawRecord {
+	return &RawRecord{
+		Partition: m.Partition, Offset: m.Offset, Key: slices.Clone(m.Key[:min(len(m.Key), maxKept)]),
+		Value: slices.Clone(m.Value[:min(len(m.Value), maxKept)]),
+	}
 }
 
 func at(e *entry) Subject { return Subject{Partition: &e.partition, Offset: &e.offset} }

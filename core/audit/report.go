@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,7 +45,7 @@ func (p *pass) report(began time.Time) Report {
 		rank[k.Type] = i
 	}
 	list := slices.Clone(p.found.list)
-	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Type] - rank[b.Type] })
+	slices.SortFunc(list, func(a, b Finding) int { return cmp.Or(rank[a.Type]-rank[b.Type], strings.Compare(a.key(), b.key())) })
 	if list == nil {
 		list = []Finding{}
 	}

@@ -21,7 +21,7 @@ func Verify(ctx context.Context, cfg Config) (r Report, err error) {
 	if err != nil || len(first.found.list) == 0 {
 		return first.report(began), err
 	}
-	a.say("%d things look wrong and are looked at again", len(first.found.list))
+	a.say("%d things look wrong and are looked at again, such as %s, %v", len(first.found.list), first.found.list[0].Type, first.found.list[0].Subject)
 	second, err := a.pass(ctx, first.found)
 	if err != nil {
 		return Report{}, err

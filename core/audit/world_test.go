@@ -7,12 +7,14 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/gofrs/flock"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -93,12 +95,13 @@ func newWorld(t *testing.T, servers bool, dsnEnv string) *world {
 	t.Helper()
 	w := &world{t: t, ids: 1000}
 	var redisAddr, dsn string
+	var redisDB int
 	var brokers []string
 	if servers {
 		dsn = ledgertest.FreshDSN(t, ledgertest.ServerDSN(t, dsnEnv))
 		redisAddr = server(t, "FIRSTCOME_TEST_REDIS_ADDR")
 		brokers = strings.Split(server(t, "FIRSTCOME_TEST_KAFKA_BROKERS"), ",")
-		w.ids = rand.Int64N(1 << 50) // others use this Redis too
+		redisDB = takeRedisDB(t)
 	} else {
 		mini, err := embedded.Start("127.0.0.1:0")
 		require.NoError(t, err)
@@ -111,12 +114,12 @@ func newWorld(t *testing.T, servers bool, dsnEnv string) *world {
 	book := ledgertest.Open(t, dsn)
 	require.NoError(t, book.Migrate(t.Context()))
 	w.openDB(t, dsn)
-	w.redis = redis.NewClient(&redis.Options{Addr: redisAddr})
+	w.redis = redis.NewClient(&redis.Options{Addr: redisAddr, DB: redisDB})
 	t.Cleanup(func() { require.NoError(t, w.redis.Close()) })
 	w.server = serverOf(t, w.redis)
 	w.cfg = audit.Config{
 		DSN:   dsn,
-		Redis: audit.Redis{Mode: "single", Addrs: []string{redisAddr}},
+		Redis: audit.Redis{Mode: "single", Addrs: []string{redisAddr}, DB: redisDB},
 		Kafka: audit.Kafka{Brokers: brokers, Topic: fmt.Sprintf("audit-%x", rand.Uint64()), Timeout: 10 * time.Second},
 		Dir:   t.TempDir(),
 	}
@@ -132,6 +135,22 @@ func server(t *testing.T, env string) string {
 		t.Skipf("%s names no server: `make services` starts one", env)
 	}
 	return addr
+}
+
+// takeRedisDB takes one of Redis' databases 1 to 15 that no other test holds; those of package e2e take theirs the same way.
+func takeRedisDB(t *testing.T) int {
+	t.Helper()
+	for n := 1; n <= 15; n++ {
+		lock := flock.New(filepath.Join(os.TempDir(), fmt.Sprintf("firstcome-e2e-redis-%d.lock", n)))
+		held, err := lock.TryLock()
+		require.NoError(t, err)
+		if held {
+			t.Cleanup(func() { require.NoError(t, lock.Unlock()) })
+			return n
+		}
+	}
+	t.Fatal("all 15 databases of Redis are held by other tests")
+	return 0
 }
 
 func serverOf(t *testing.T, client *redis.Client) string {

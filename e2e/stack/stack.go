@@ -52,9 +52,10 @@ type Stack struct {
 	Topic   string
 	Group   string
 
-	dir    string
-	secret string
-	env    []string
+	dir      string
+	secret   string
+	env      []string
+	embedded []string // addresses of the embedded servers, for Batch
 }
 
 // Secret signs the tests' tokens; it is no secret at all.
@@ -105,6 +106,10 @@ func (s *Stack) connectEmbedded(t *testing.T) {
 	s.Brokers = strings.Split(addresses["FIRSTCOME_KAFKA_BROKERS"], ",")
 	s.openSQL(t, addresses["FIRSTCOME_DATABASE_DSN"])
 	s.openRedis(t, addresses["FIRSTCOME_REDIS_ADDRS"], 0)
+	s.embedded = nil
+	for name, value := range addresses {
+		s.embedded = append(s.embedded, name+"="+value)
+	}
 }
 
 // Restart kills the embedded stack (or ends it gently) and starts it again on the same folder.

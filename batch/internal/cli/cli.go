@@ -88,7 +88,7 @@ func newRoot(in Process) *cobra.Command {
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, doctor, retry, rebuild, verify or serve")})
+			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, doctor, retry, rebuild, verify, republish, reconcile or serve")})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings (default configs/batch.yaml, if it is there)")
@@ -101,7 +101,7 @@ func newRoot(in Process) *cobra.Command {
 		}
 		return cfg, logging.New(in.Err, cfg.Log, config.Batch), nil
 	}
-	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newVerify(load), newServe(load), newDoctor(load))
+	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newVerify(load), newRepublish(load), newReconcile(load), newServe(load), newDoctor(load))
 	return root
 }
 
@@ -204,6 +204,7 @@ func newServe(load loader) *cobra.Command {
   retry    every batch.retry_every (5s)     failed events that are due
   rebuild  every batch.rebuild_every (30s)  gates that are not sound
   changes  every batch.changes_every (10s)  changes of coupons that were left half done
+  reconcile every batch.reconcile_every (10m) database, log and gates compared, and repaired
 
 Of several instances one at a time runs a job. /livez, /readyz and /metrics are on ops.addr (127.0.0.1:9082).`,
 		Example: `  batch serve

@@ -28,6 +28,7 @@ type Leases interface {
 type Job struct {
 	Name  string
 	Every time.Duration // from one begin to the next; one that still runs is left alone
+	Later bool          // the first run comes after Every, not at once
 	// Run does it once and says what it did, for the log; "" when there was nothing to do.
 	Run func(ctx context.Context) (did string, err error)
 }
@@ -46,7 +47,7 @@ var errElsewhere = errors.New("another instance runs this job")
 // releaseTimeout bounds giving a lease back; one that is not given back runs out.
 const releaseTimeout = 5 * time.Second
 
-// Run runs the jobs, each of them at once and then by its interval, until ctx ends, and returns when the last has
+// Run runs the jobs, each of them at once (unless Later) and then by its interval, until ctx ends, and returns when the last has
 // stopped.
 func Run(ctx context.Context, d Deps, jobs []Job) error {
 	m, err := newMetrics(d.Registerer)
@@ -61,13 +62,11 @@ func Run(ctx context.Context, d Deps, jobs []Job) error {
 		return fmt.Errorf("schedule: %w", err)
 	}
 	for _, job := range jobs {
-		_, err := scheduler.NewJob(
-			gocron.DurationJob(job.Every),
-			gocron.NewTask(func() { once(ctx, d, m, job) }),
-			gocron.WithName(job.Name),
-			gocron.WithSingletonMode(gocron.LimitModeReschedule),
-			gocron.WithStartAt(gocron.WithStartImmediately()),
-		)
+		options := []gocron.JobOption{gocron.WithName(job.Name), gocron.WithSingletonMode(gocron.LimitModeReschedule)}
+		if !job.Later {
+			options = append(options, gocron.WithStartAt(gocron.WithStartImmediately()))
+		}
+		_, err := scheduler.NewJob(gocron.DurationJob(job.Every), gocron.NewTask(func() { once(ctx, d, m, job) }), options...)
 		if err != nil {
 			return errors.Join(fmt.Errorf("schedule %s: %w", job.Name, err), scheduler.Shutdown())
 		}

@@ -30,6 +30,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"rebuilds at once", rebuildTests},
 		{"failed events", failedTests},
 		{"leases", leaseTests},
+		{"wrong counters", recountTests},
 		{"reading", readTests},
 	} {
 		t.Run(section.danger, func(t *testing.T) {

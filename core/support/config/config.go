@@ -162,6 +162,9 @@ type BatchConfig struct {
 	RebuildEvery time.Duration `key:"rebuild_every" range:"100ms..24h"`
 	// ChangesEvery is the pause between two looks for changes and publications left half done (rules 26 and 29).
 	ChangesEvery time.Duration `key:"changes_every" range:"100ms..24h"`
+	// ReconcileEvery is the pause between two comparisons of database, log and gates, with the repair of what can be
+	// repaired; each reads all of the three books: about a minute for some million issues, within Lease.
+	ReconcileEvery time.Duration `key:"reconcile_every" range:"10s..24h"`
 	// Lease is how long another instance leaves a job to the one that runs it; a job that takes longer is stopped, and
 	// the next run goes on.
 	Lease time.Duration `key:"lease" range:"5s..24h"`

@@ -28,7 +28,8 @@ func Default(role Role) Config {
 		Consumer:  ConsumerConfig{BatchRecords: 1000, BatchBytes: 1 << 20, StuckAfter: time.Minute},
 		Batch: BatchConfig{
 			RetryEvery: 5 * time.Second, RetryLimit: 500,
-			RebuildEvery: 30 * time.Second, ChangesEvery: 10 * time.Second, Lease: 2 * time.Minute,
+			RebuildEvery: 30 * time.Second, ChangesEvery: 10 * time.Second, ReconcileEvery: 10 * time.Minute,
+			Lease: 2 * time.Minute,
 		},
 		Standalone: StandaloneConfig{DataDir: "./data"},
 		Log:        Log{Format: "json", Level: "info"},
