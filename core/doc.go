@@ -11,6 +11,7 @@
 //	journal    the durable order of what was accepted
 //	ledger     the book of record: bulk writes, each record a row, a duplicate or a failed event
 //	reconcile  rebuilds lost gates from ledger and journal, sends failed events through the gate again
+//	audit      compares rows, log and gates; shares no code with any of the others, and none of them knows it
 //	coupon     the nouns and rules all of them share
 //	support    plumbing of the programs, and batching; knows no stage
 //

@@ -91,7 +91,7 @@ func (c *coupon) field(p place) string {
 }
 
 // newWorld makes three empty books: embedded ones, or real ones where the environment names them and servers is set.
-func newWorld(t *testing.T, servers bool, dsnEnv string) *world {
+func newWorld(t testing.TB, servers bool, dsnEnv string) *world {
 	t.Helper()
 	w := &world{t: t, ids: 1000}
 	var redisAddr, dsn string
@@ -128,7 +128,7 @@ func newWorld(t *testing.T, servers bool, dsnEnv string) *world {
 	return w
 }
 
-func server(t *testing.T, env string) string {
+func server(t testing.TB, env string) string {
 	t.Helper()
 	addr := os.Getenv(env)
 	if addr == "" {
@@ -138,7 +138,7 @@ func server(t *testing.T, env string) string {
 }
 
 // takeRedisDB takes one of Redis' databases 1 to 15 that no other test holds; those of package e2e take theirs the same way.
-func takeRedisDB(t *testing.T) int {
+func takeRedisDB(t testing.TB) int {
 	t.Helper()
 	for n := 1; n <= 15; n++ {
 		lock := flock.New(filepath.Join(os.TempDir(), fmt.Sprintf("firstcome-e2e-redis-%d.lock", n)))
@@ -153,7 +153,7 @@ func takeRedisDB(t *testing.T) int {
 	return 0
 }
 
-func serverOf(t *testing.T, client *redis.Client) string {
+func serverOf(t testing.TB, client *redis.Client) string {
 	t.Helper()
 	id := func(section, field string) string {
 		text, err := client.Info(t.Context(), section).Result()
@@ -163,7 +163,7 @@ func serverOf(t *testing.T, client *redis.Client) string {
 	return id("server", "run_id") + ":" + id("replication", "master_replid")
 }
 
-func (w *world) openDB(t *testing.T, dsn string) {
+func (w *world) openDB(t testing.TB, dsn string) {
 	t.Helper()
 	var err error
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
@@ -185,7 +185,7 @@ func (w *world) openDB(t *testing.T, dsn string) {
 	t.Cleanup(func() { require.NoError(t, w.db.Close()) })
 }
 
-func (w *world) openKafka(t *testing.T) {
+func (w *world) openKafka(t testing.TB) {
 	t.Helper()
 	cfg := sarama.NewConfig()
 	cfg.Version = sarama.V3_6_0_0
@@ -351,13 +351,19 @@ func (w *world) row(c *coupon, p place) {
 
 // record puts a place into the log and says where.
 func (w *world) record(c *coupon, p place, epoch int64) (partition int32, offset int64) {
+	return w.produce(p.user, recordOf(c, p, epoch))
+}
+
+func recordOf(c *coupon, p place, epoch int64) string {
 	value := fmt.Sprintf(`{"v":1,"coupon_id":%d,"user_id":%q,"nth":%d,"seq":%d,"epoch":%d,"accepted_at":%q`,
 		c.id, p.user, p.nth, p.seq, epoch, p.at.Format("2006-01-02T15:04:05.000000Z"))
 	if p.key != "" {
 		value += fmt.Sprintf(`,"key":%q`, p.key)
 	}
-	return w.produce(p.user, value+"}")
+	return value + "}"
 }
+
+func (w *world) ctx() context.Context { return context.Background() }
 
 func (w *world) produce(user, value string) (int32, int64) {
 	h := fnv.New32a()
