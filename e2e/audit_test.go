@@ -54,7 +54,8 @@ func TestVerifyFindsNothingWhileAStormClaims(t *testing.T) {
 		audit := s.Verify(t, "30s")
 		require.Empty(t, audit.Findings)
 		require.GreaterOrEqual(t, audit.LookedAt.Rows, accepted.Load())
-		require.EqualValues(t, s.Count(t, "SELECT COUNT(*) FROM issues"), audit.LookedAt.Rows)
+		// Places whose claimants left may be journaled by the sweeper after that.
+		require.LessOrEqual(t, audit.LookedAt.Rows, s.Count(t, "SELECT COUNT(*) FROM issues"))
 		require.Positive(t, audit.LookedAt.Holders)
 	})
 }

@@ -396,6 +396,56 @@ func TestEachCorruptionIsFoundAndNothingElse(t *testing.T) {
 	})
 }
 
+// Pages of rows end inside a coupon, at its end and between coupons; what does not fit in one block on disk comes back.
+func TestManyRowsAreAllSeenOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, "")
+	for _, users := range []int{1, 4_998, 1, 12_345, 0, 5_000, 3} {
+		w.coupon(1, 0, nil, users)
+	}
+	w.bulk()
+	r := w.verify()
+	require.Empty(t, r.Findings)
+	const all = 1 + 4_998 + 1 + 12_345 + 5_000 + 3
+	require.Equal(t, audit.LookedAt{Rows: all, Records: all, Holders: all, Gates: 7}, r.LookedAt)
+}
+
+// Whichever of the three cannot be read, nothing is said about the others.
+func TestABookThatCannotBeReadIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, "")
+	w.coupon(1, 0, nil, 1)
+	w.write()
+	for book, spoil := range map[audit.Book]func(*audit.Config){
+		audit.Database: func(c *audit.Config) { c.DSN = "sqlite:" + t.TempDir() + "/none.db" },
+		audit.Gates:    func(c *audit.Config) { c.Redis.Addrs = []string{"127.0.0.1:1"} },
+		audit.Log:      func(c *audit.Config) { c.Kafka.Topic = "another" },
+	} {
+		cfg := w.cfg
+		spoil(&cfg)
+		_, err := audit.Verify(t.Context(), cfg)
+		var blind *audit.BlindError
+		require.ErrorAs(t, err, &blind, "%s", book)
+		require.Equal(t, book, blind.Book)
+	}
+}
+
+// Records that nobody reads are told apart from those that are being read.
+func TestConsumersThatDoNotMoveAreNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, "")
+	c := w.coupon(1, 0, nil, 3)
+	w.write()
+	p := w.place(c, "unread", 1)
+	w.holder(c, p)
+	partition, _ := w.record(c, p, 1)
+	r := w.verify()
+	require.Empty(t, r.Findings, "nobody waited, so nobody knows")
+	require.Len(t, r.Notes, 1)
+	w.cfg.Settle = 2 * time.Second
+	require.Equal(t, []string{"consumer_stuck: " + audit.Subject{Partition: &partition}.String()}, found(w.verify()))
+}
+
 // onBooks runs a test on embedded books, and on real ones where there are some. The subtests of one share its books.
 func onBooks(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
