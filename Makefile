@@ -33,7 +33,9 @@ help:
 	  '  make bench            the rate of claims of what make up started, beside that of an empty handler' \
 	  '  make chaos            kills, stops, cuts and empties everything while clients claim, and judges what is left:' \
 	  '                        FAULTS=80, SEED=7 repeats a run, KEEP=1 keeps its folder (needs the packages of make services)' \
-	  '  make spec             checks the model of the protocol with TLC (Java 17, Maven; minutes)' \
+	  '  make lab              the ways that everybody tries first, side by side with firstcome: table and chart' \
+  '  make k6               the load scripts of bench/k6 against what make up started: SCRIPT="stages constant spike"' \
+  '  make spec             checks the model of the protocol with TLC (Java 17, Maven; minutes)' \
 	  '  make clean            removes bin, .tools and .run; keeps ./data'
 
 .PHONY: build
@@ -72,7 +74,7 @@ up: build
 down:
 	@scripts/down.sh
 
-.PHONY: test test-real chaos sabotage fuzz bench lint spec clean
+.PHONY: test test-real chaos sabotage fuzz bench lab k6 lint spec clean
 test:
 	@scripts/test.sh $(ARGS)
 
@@ -90,6 +92,12 @@ chaos: build
 
 bench: check-go
 	@scripts/bench.sh $(ARGS)
+
+lab: check-go
+	@scripts/lab.sh $(ARGS)
+
+k6: check-go
+	@SCRIPT='$(SCRIPT)' PLACES='$(PLACES)' scripts/k6.sh $(ARGS)
 
 lint:
 	@scripts/lint.sh $(ARGS)
