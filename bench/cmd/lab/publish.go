@@ -15,15 +15,14 @@ import (
 
 // publish makes a vendor and a coupon by the product's own api.
 func (e *experiment) publish(ctx context.Context, base string) (int64, error) {
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+	token, signed := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"sub": "lab", "roles": []string{"admin"}, "exp": time.Now().Add(time.Hour).Unix(),
 	}).SignedString(e.settings.secret)
-	if err != nil {
-		return 0, err
+	if signed != nil {
+		return 0, signed
 	}
 	create := func(path string, body map[string]any) (int64, error) {
-		var text []byte
-		text, err = json.Marshal(body)
+		text, err := json.Marshal(body)
 		if err != nil {
 			return 0, err
 		}
