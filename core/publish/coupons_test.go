@@ -187,3 +187,31 @@ func TestTwoPublishersJoinOneEventAtOnce(t *testing.T) {
 		require.Equal(t, coupon.Admitted, s.claim(second[0].Coupon.ID, "bob"))
 	})
 }
+
+// A publisher fell asleep before its mark. Meanwhile a rebuild opened the gate, somebody got the first place, and Redis
+// was lost: the mark of epoch 1 finds no gate to respect. The second look at the book's epoch is what keeps the publisher
+// from opening an empty gate, whose first user would get ann's number.
+func TestAPublisherThatWakesUpLateOpensNoEmptyGate(t *testing.T) {
+	open(t, func(t *testing.T, s *shop) {
+		var results []publish.Result
+		late := stepped.Start("late", func(a *stepped.Actor) {
+			results = s.publisher(a.Step).Coupons(s.ctx, []coupon.Coupon{s.draft(0, total(3))})
+		})
+		require.True(t, late.Until("Mark"))
+		ids := s.book.IDs()
+		require.Len(t, ids, 1)
+		tag := coupon.TagOf(ids[0], 0)
+		s.rebuild(tag)
+		require.Equal(t, coupon.Admitted, s.claim(ids[0], "ann"))
+		s.gate.Flush("")
+		late.Finish()
+
+		var kept *publish.KeptError
+		require.ErrorAs(t, results[0].Err, &kept)
+		require.ErrorIs(t, results[0].Err, coupon.ErrOvertaken)
+		require.ErrorIs(t, s.gate.Sound(s.ctx, []coupon.Ref{s.ref(ids[0])})[0], coupon.ErrUnsound, "the gate stays shut")
+		require.NotEmpty(t, s.asked, "a rebuild is asked for")
+		s.rebuild(tag)
+		require.Equal(t, coupon.Holder, s.claim(ids[0], "ann"), "the place is there again")
+	})
+}
