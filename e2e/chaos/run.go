@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/firstcome/firstcome/e2e/chaos/check"
@@ -93,19 +94,27 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	say("%d faults are over after %.0f s; everything is let come to rest", len(r.Outcomes), time.Since(r.Began).Seconds())
 	books := judge.Servers{DB: w.DB, Redis: w.Redis.Admin(), Broker: w.Kafka.Addr(), Topic: world.Topic, Group: world.Group}
 	if err = r.rest(ctx, w, people, books, hist); err != nil {
-		return nil, err
+		return nil, r.because(err)
 	}
 	if err = hist.Close(); err != nil {
 		return nil, err
 	}
 	if err = r.judge(ctx, w, books); err != nil {
-		return nil, err
+		return nil, r.because(err)
 	}
 	for _, role := range w.Roles {
 		r.Starts[role.Name] = role.Starts()
 	}
 	r.Ended = time.Now()
 	return r, nil
+}
+
+// because adds to an error what the harness had broken by itself before.
+func (r *Report) because(err error) error {
+	if len(r.Broken) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; before that a fault could not be ended: %s", err, strings.Join(r.Broken, "; "))
 }
 
 // HistoryPath is where the clients' history is kept.

@@ -18,7 +18,7 @@ const (
 	// maxWaiting bounds those that wait because another one is held at the same part. The schedule goes on meanwhile.
 	maxWaiting = 3
 	// healWithin bounds the end of a fault: a Kafka that recovers its log on a busy machine is the slowest.
-	healWithin = 2 * time.Minute
+	healWithin = 5 * time.Minute
 	// recoverWithin is how long one waits for the system to be over a fault, while others go on.
 	recoverWithin = 90 * time.Second
 )

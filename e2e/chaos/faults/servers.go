@@ -55,7 +55,12 @@ func (f *serverKilled) Heal(ctx context.Context) error {
 	if f.server == nil || f.server.Running() {
 		return nil
 	}
-	return f.server.Start(ctx)
+	// A machine that is busy with other things may need longer than a start is given; nothing is lost by a second one.
+	err := f.server.Start(ctx)
+	if err != nil && !f.server.Running() {
+		err = f.server.Start(ctx)
+	}
+	return err
 }
 
 // serverStopped stops a server's clock: connections stay, nobody answers.
