@@ -330,3 +330,15 @@ lines:
 	}
 	return sum
 }
+
+// Terminate asks the process to end (SIGTERM) and does not wait.
+func (p *Proc) Terminate(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+}
+
+// Status is the exit status of a process that has ended; -1 when a signal ended it.
+func (p *Proc) Status() int {
+	<-p.done
+	return p.cmd.ProcessState.ExitCode()
+}
