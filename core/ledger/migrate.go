@@ -50,7 +50,7 @@ func (b *Book) Migrate(ctx context.Context) (err error) {
 	for _, r := range results {
 		b.log.Info("schema migrated", "version", r.Source.Version, "took", r.Duration)
 	}
-	return nil
+	return b.guard(ctx)
 }
 
 // SchemaVersion is the version that the database has and the one that this build needs. 0: none yet.

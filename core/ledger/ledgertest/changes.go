@@ -23,6 +23,7 @@ var changeTests = map[string]func(*testing.T, desk){
 	"a window that moves may be empty for a while":      emptyWindow,
 	"a change of a coupon that is not there":            changeUnknown,
 	"a widening waits for a rebuild's next epoch":       wideningWaits,
+	"the history of changes cannot be rewritten":        historyStands,
 }
 
 // change begins a change of one term.
@@ -226,4 +227,23 @@ func wideningWaits(t *testing.T, b desk) {
 	require.Empty(t, begun)
 	rebuild.commit(t)
 	require.EqualValues(t, 2, (<-begun).Epoch)
+}
+
+// What was wanted, by whom and why, stays: the database refuses to change it, whoever asks.
+func historyStands(t *testing.T, b desk) {
+	b = b.own(t)
+	require.NoError(t, b.book.Migrate(t.Context()), "again: what is there stays")
+	c := b.publish(t, total(10))
+	change := b.change(t, c, setTotal(20))
+	require.NoError(t, b.book.EndChange(t.Context(), change, "done"))
+	require.NoError(t, b.book.EndChange(t.Context(), change, "refused"), "the first note stands")
+	for _, rewrite := range []string{
+		"UPDATE coupon_changes SET reason = 'another'", "UPDATE coupon_changes SET to_total = 5", "UPDATE coupon_changes SET from_total = 5",
+		"DELETE FROM coupon_changes", "UPDATE coupon_change_ends SET outcome = 'refused'", "DELETE FROM coupon_change_ends",
+	} {
+		_, err := b.book.SQL().ExecContext(t.Context(), rewrite)
+		require.ErrorContains(t, err, "append-only", rewrite)
+	}
+	require.EqualValues(t, 1, b.count(t, "SELECT COUNT(*) FROM coupon_changes WHERE reason = 'because of 이유' AND to_total = 20"))
+	require.EqualValues(t, 1, b.count(t, "SELECT COUNT(*) FROM coupon_change_ends WHERE outcome = 'done'"))
 }
