@@ -161,6 +161,12 @@ func (s *stages) checks(opts Options, f *front) {
 	opts.Checks("redis", s.gate.Ping, false)
 	opts.Checks("kafka", s.journal.Ping, false)
 	opts.Checks("tokens", s.tokens.Ready, false)
+	opts.Checks("rebuild", func(context.Context) error {
+		if err := s.queue.Rebuilding(); err != nil {
+			return &ops.DegradedError{Err: err}
+		}
+		return nil
+	}, false)
 	opts.Checks("assumptions", s.checkup.Ready, false)
 	opts.Checks("database", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, databasePing)

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/doctor"
 )
+
+// doctorTimeout bounds the look at each server: a person waits, and would rather know.
+const doctorTimeout = 15 * time.Second
 
 // Doctor checks what the guarantees rest on, as every role does at its start, and changes nothing. A server that cannot be
 // reached leaves its checks unknown; the others are made all the same.
@@ -30,6 +34,6 @@ func Doctor(ctx context.Context, cfg config.Config, opts Options) doctor.Report 
 			defer func() { err = errors.Join(err, book.Close()) }()
 			return book.Facts(ctx)
 		},
-		Registerer: prometheus.NewRegistry(),
+		Registerer: prometheus.NewRegistry(), Timeout: doctorTimeout,
 	}))
 }

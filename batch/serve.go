@@ -56,6 +56,12 @@ func serveJobs(ctx context.Context, cfg config.Config, opts Options, start *life
 	if err = look.Start(ctx); err != nil {
 		return err
 	}
+	opts.Checks("rebuild", func(context.Context) error {
+		if err := t.queue.Rebuilding(); err != nil {
+			return &ops.DegradedError{Err: err}
+		}
+		return nil
+	}, false)
 	opts.Checks("assumptions", look.Ready, false)
 	opts.Checks("database", t.book.Check, false)
 	opts.Checks("redis", t.gate.Ping, false)
@@ -70,6 +76,7 @@ func serveJobs(ctx context.Context, cfg config.Config, opts Options, start *life
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return t.queue.Run(ctx) })
 	all.Go(func() error { return look.Run(ctx) })
+	all.Go(func() error { return newFailedGauges(t.book, opts.Log, opts.Registry).Run(ctx) })
 	all.Go(func() error {
 		return schedule.Run(ctx, schedule.Deps{
 			Leases: t.book, Lease: cfg.Batch.Lease, Log: opts.Log, Registerer: opts.Registry,

@@ -27,7 +27,7 @@ func (s *sweepSum) saw(places []coupon.Place, minAge time.Duration) {
 
 // sweeperMetrics shows what is pending and what becomes of it.
 type sweeperMetrics struct {
-	pending, oldest, passSeconds           prometheus.Gauge
+	pending, oldest, passSeconds, lastPass prometheus.Gauge
 	confirmed, unconfirmed, journalUnknown prometheus.Counter
 	unsound, unknown                       prometheus.Counter
 }
@@ -49,7 +49,9 @@ func newSweeperMetrics(reg prometheus.Registerer) *sweeperMetrics {
 		oldest: gauge("firstcome_admission_pending_oldest_seconds",
 			"Age of the oldest of them by this host's clock; 0 when there is none."),
 		passSeconds: gauge("firstcome_admission_sweep_pass_seconds", "Time of the last pass over all live coupons."),
-		confirmed:   swept.WithLabelValues("confirmed"), unconfirmed: swept.WithLabelValues("unconfirmed"),
+		lastPass: gauge("firstcome_admission_sweep_last_timestamp_seconds",
+			"When the last pass over all live coupons ended, by this host's clock; 0 before the first."),
+		confirmed: swept.WithLabelValues("confirmed"), unconfirmed: swept.WithLabelValues("unconfirmed"),
 		journalUnknown: swept.WithLabelValues("journal_unknown"),
 		unsound:        looks.WithLabelValues("unsound"), unknown: looks.WithLabelValues("unknown"),
 	}
@@ -59,4 +61,5 @@ func (m *sweeperMetrics) passed(sum sweepSum, took time.Duration) {
 	m.pending.Set(float64(sum.seen))
 	m.oldest.Set(sum.oldest.Seconds())
 	m.passSeconds.Set(took.Seconds())
+	m.lastPass.SetToCurrentTime()
 }

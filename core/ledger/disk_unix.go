@@ -15,5 +15,5 @@ func freeSpace(folder string) doctor.Disk {
 		return doctor.Disk{}
 	}
 	size := uint64(s.Bsize)
-	return doctor.Disk{Known: true, Free: uint64(s.Bavail) * size, Total: s.Blocks * size}
+	return doctor.Disk{Known: true, Free: uint64(s.Bavail) * size, Total: s.Blocks * size} //nolint:unconvert // signed on FreeBSD
 }

@@ -112,8 +112,8 @@ func serverFacts(ctx context.Context, conn *sql.Conn, facts *doctor.Database) (e
 	}
 	facts.Clock, err = doctor.Measure(time.Now, func() (time.Time, error) {
 		var now stamp
-		err := conn.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now)
-		return now.Time, err
+		scanErr := conn.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now)
+		return now.Time, scanErr
 	})
 	return err
 }

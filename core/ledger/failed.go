@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -57,6 +58,34 @@ func (b *Book) FailedOf(ctx context.Context, couponID int64, userID string) (cou
 		return coupon.FailedEvent{}, fmt.Errorf("failed event of coupon %d: %w", couponID, coupon.ErrNotFound)
 	}
 	return rows[0].event(), nil
+}
+
+// FailedCount is how many failed events there are of one kind.
+type FailedCount struct {
+	Status coupon.FailedStatus
+	Reason coupon.FailReason
+	Events int64
+	Oldest time.Time // of the one that has been there longest
+}
+
+// FailedCounts counts the failed events that are not settled: those that wait and those in quarantine.
+func (b *Book) FailedCounts(ctx context.Context) (counts []FailedCount, err error) {
+	rows, err := b.read.WithContext(ctx).Model(&failedRow{}).Select("status, reason, COUNT(*), MIN(created_at)").
+		Where("status IN ?", []string{string(coupon.FailedWaiting), string(coupon.FailedQuarantined)}).Group("status, reason").Rows()
+	if err != nil {
+		return nil, fmt.Errorf("count failed events: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c FailedCount
+		var oldest stamp
+		if err := rows.Scan(&c.Status, &c.Reason, &c.Events, &oldest); err != nil {
+			return nil, fmt.Errorf("count failed events: %w", err)
+		}
+		c.Oldest = oldest.Time
+		counts = append(counts, c)
+	}
+	return counts, rows.Err()
 }
 
 // DueFailed takes up to limit waiting events whose time has come, longest due first, and leases them to owner: nobody

@@ -13,7 +13,7 @@ type rebuildMetrics struct {
 }
 
 func newRebuildMetrics(reg prometheus.Registerer) rebuildMetrics {
-	return rebuildMetrics{
+	m := rebuildMetrics{
 		tags: registered(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "firstcome_rebuild_tags_total", Help: "Tags of rebuilds by outcome: opened, overtaken, leased, failed.",
 		}, []string{"outcome"})),
@@ -25,10 +25,16 @@ func newRebuildMetrics(reg prometheus.Registerer) rebuildMetrics {
 			Buckets: prometheus.ExponentialBuckets(0.25, 2, 10), // M is below the first, two minutes are the last
 		})),
 	}
+	for _, o := range outcomes() { // so that the first one is seen to rise
+		m.tags.WithLabelValues(string(o))
+	}
+	return m
 }
 
+func outcomes() []Outcome { return []Outcome{Opened, Overtaken, Leased, Failed} }
+
 func (m rebuildMetrics) done(r Report) {
-	for _, o := range []Outcome{Opened, Overtaken, Leased, Failed} {
+	for _, o := range outcomes() {
 		m.tags.WithLabelValues(string(o)).Add(float64(r.Count(o)))
 	}
 	m.holders.Add(float64(r.Holders()))

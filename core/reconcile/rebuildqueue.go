@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +65,7 @@ type Queue struct {
 
 type request struct {
 	order     uint64
+	since     time.Time
 	due       time.Time
 	looks     int
 	failures  int  // in a row
@@ -72,12 +76,50 @@ type request struct {
 
 // NewQueue makes a Queue.
 func NewQueue(d QueueDeps) *Queue {
-	return &Queue{
+	q := &Queue{
 		deps: d, wake: make(chan struct{}, 1), asked: map[string]*request{},
 		waiting: registered(d.Registerer, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "firstcome_rebuild_waiting_tags", Help: "Tags that wait for a rebuild or are in one.",
 		})),
 	}
+	registered(d.Registerer, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "firstcome_rebuild_oldest_seconds", Help: "How long the oldest of them has been waiting; 0 when there is none.",
+	}, func() float64 {
+		if _, oldest := q.pending(); !oldest.IsZero() {
+			return time.Since(oldest).Seconds()
+		}
+		return 0
+	}))
+	return q
+}
+
+// pending are the tags that wait for a rebuild or are in one, the oldest first, and since when that one does.
+func (q *Queue) pending() (tags []string, oldest time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	tags = slices.Collect(maps.Keys(q.asked))
+	slices.SortFunc(tags, func(a, b string) int { return cmp.Compare(q.asked[a].order, q.asked[b].order) })
+	if len(tags) > 0 {
+		oldest = q.asked[tags[0]].since
+	}
+	return tags, oldest
+}
+
+// namedTags is how many tags Rebuilding names.
+const namedTags = 10
+
+// Rebuilding says which gates are being rebuilt and since when; nil when none is.
+func (q *Queue) Rebuilding() error {
+	tags, oldest := q.pending()
+	if len(tags) == 0 {
+		return nil
+	}
+	more := ""
+	if len(tags) > namedTags {
+		more = " …"
+	}
+	return fmt.Errorf("%d gates are being rebuilt, the first since %s: %s%s", len(tags), oldest.UTC().Format(time.RFC3339),
+		strings.Join(tags[:min(len(tags), namedTags)], " "), more)
 }
 
 // Ask wants a tag to be looked at and, if its gate is not sound or behind its epoch, rebuilt. It never blocks; a tag that
@@ -97,7 +139,7 @@ func (q *Queue) Ask(tag string) {
 		return
 	}
 	q.count++
-	q.asked[tag] = &request{order: q.count, due: time.Now().Add(gather)}
+	q.asked[tag] = &request{order: q.count, since: time.Now(), due: time.Now().Add(gather)}
 	q.waiting.Inc()
 	q.signal()
 }

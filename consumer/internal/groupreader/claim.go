@@ -101,6 +101,7 @@ func (c *claim) takeIn(s sarama.ConsumerGroupSession, from sarama.ConsumerGroupC
 // batch may be marked.
 func (c *claim) write(batch []ledger.Record) bool {
 	pause := firstPause
+	c.r.progress.holds(c.partition, batch[0].Place.AcceptedAt)
 	for {
 		began := time.Now()
 		c.r.progress.began(c.partition, began)

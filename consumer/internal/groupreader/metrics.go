@@ -18,7 +18,7 @@ type metrics struct {
 	lag      *prometheus.GaugeVec // by partition, this member's only
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, p *progress) (*metrics, error) {
 	m := &metrics{
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "firstcome_consumer_records_read_total",
@@ -35,7 +35,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	m.records.WithLabelValues("good")
 	m.records.WithLabelValues("broken")
-	return m, errors.Join(reg.Register(m.records), reg.Register(m.failures), reg.Register(m.lag))
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "firstcome_consumer_oldest_unwritten_seconds",
+		Help: "Time since the oldest place that this member has read and not written was accepted; 0 when there is none.",
+	}, func() float64 {
+		return p.age(time.Now()).Seconds()
+	})
+	return m, errors.Join(reg.Register(m.records), reg.Register(m.failures), reg.Register(m.lag), reg.Register(age))
 }
 
 func (m *metrics) read(good bool) {

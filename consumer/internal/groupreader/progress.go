@@ -52,8 +52,9 @@ type state struct {
 	began   time.Time // of the attempt that is going on; zero: none is
 	since   time.Time // of the first failure since the last success; zero: none
 	failure error
-	next    int64 // the offset after the last one marked
-	unread  error // why the partition cannot be read at all
+	oldest  time.Time // when the first place of the batch in hand was accepted, by the gate's clock; zero: none, or not known
+	next    int64     // the offset after the last one marked
+	unread  error     // why the partition cannot be read at all
 }
 
 func newProgress() *progress { return &progress{partitions: map[int32]*state{}} }
@@ -85,6 +86,23 @@ func (p *progress) drop(partition int32) {
 
 func (p *progress) began(partition int32, now time.Time) {
 	p.with(partition, func(s *state) { s.began = now })
+}
+
+// holds notes when the first place of the batch in hand was accepted.
+func (p *progress) holds(partition int32, accepted time.Time) {
+	p.with(partition, func(s *state) { s.oldest = accepted })
+}
+
+// age is how long ago the oldest place that is read and not written was accepted.
+func (p *progress) age(now time.Time) (age time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.partitions {
+		if !s.oldest.IsZero() {
+			age = max(age, now.Sub(s.oldest))
+		}
+	}
+	return age
 }
 
 // failed notes the end of an attempt and returns since when there have been only failures.

@@ -60,12 +60,12 @@ func New(cfg Config, writer Writer, log *slog.Logger, reg prometheus.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(reg)
+	p := newProgress()
+	m, err := newMetrics(reg, p)
 	if err != nil {
 		return nil, err
 	}
-	p := newProgress()
-	if err := reg.Register(newWaitMetrics(p)); err != nil {
+	if err = reg.Register(newWaitMetrics(p)); err != nil {
 		return nil, err
 	}
 	return &Reader{

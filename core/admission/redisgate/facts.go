@@ -60,9 +60,9 @@ func clusterFacts(ctx context.Context, client *redis.ClusterClient) (*doctor.Red
 	facts.ClusterState = settings(info)["cluster_state"]
 	var mu sync.Mutex
 	err = client.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-		node, err := nodeFacts(ctx, master)
-		if err != nil {
-			return err
+		node, nodeErr := nodeFacts(ctx, master)
+		if nodeErr != nil {
+			return nodeErr
 		}
 		mu.Lock()
 		defer mu.Unlock()

@@ -64,12 +64,18 @@ func facts(cfg Config) (found *doctor.Kafka, err error) {
 
 // settingsOf are the settings in force, defaults included.
 func settingsOf(admin sarama.ClusterAdmin, kind sarama.ConfigResourceType, name string) (doctor.Settings, error) {
-	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: kind, Name: name})
+	results, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: kind, Name: name}}, sarama.DescribeConfigsOptions{})
+	if err == nil && (len(results) != 1 || results[0].ErrorCode != sarama.ErrNoError) {
+		err = sarama.ErrIncompleteResponse
+		if len(results) == 1 {
+			err = results[0].ErrorCode
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", name, err)
 	}
-	found := make(doctor.Settings, len(entries))
-	for _, e := range entries {
+	found := make(doctor.Settings, len(results[0].Configs))
+	for _, e := range results[0].Configs {
 		if !e.Sensitive {
 			found[e.Name] = e.Value
 		}

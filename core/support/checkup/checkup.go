@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// lookTimeout bounds one look at one server; it takes some 10 ms. All servers are looked at together.
+	// lookTimeout bounds one look at one server; it takes some 10 ms, on a busy machine a second. All servers are looked at
+	// together, so that a role whose server hangs starts so much later.
 	lookTimeout = 3 * time.Second
 	// againUnreached is the pause while a server has not been reached yet, again the pause after that: settings change
 	// when somebody changes them, and a look is a dozen commands.
@@ -41,6 +42,7 @@ type Deps struct {
 	Allow      []string // names of checks that may break a guarantee (checks.allow)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+	Timeout    time.Duration // of one look at one server; 0: the package's
 	// Unreached and Again are the pauses between looks; 0: the package's.
 	Unreached, Again time.Duration
 }
@@ -57,20 +59,23 @@ func Look(ctx context.Context, d Deps) doctor.Facts {
 	f := doctor.Facts{Config: d.Config, Host: doctor.Host{Files: openFiles()}}
 	var all sync.WaitGroup
 	if d.Redis != nil {
-		all.Go(func() { f.Redis, f.RedisErr = ask(ctx, d.Redis) })
+		all.Go(func() { f.Redis, f.RedisErr = ask(ctx, d.Timeout, d.Redis) })
 	}
 	if d.Kafka != nil {
-		all.Go(func() { f.Kafka, f.KafkaErr = ask(ctx, d.Kafka) })
+		all.Go(func() { f.Kafka, f.KafkaErr = ask(ctx, d.Timeout, d.Kafka) })
 	}
 	if d.Database != nil {
-		all.Go(func() { f.Database, f.DatabaseErr = ask(ctx, d.Database) })
+		all.Go(func() { f.Database, f.DatabaseErr = ask(ctx, d.Timeout, d.Database) })
 	}
 	all.Wait()
 	return f
 }
 
-func ask[T any](ctx context.Context, question func(context.Context) (*T, error)) (*T, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+func ask[T any](ctx context.Context, timeout time.Duration, question func(context.Context) (*T, error)) (*T, error) {
+	if timeout <= 0 {
+		timeout = lookTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer, err := question(ctx)
 	switch {
@@ -164,7 +169,7 @@ func (c *Checkup) unreached() bool {
 func (c *Checkup) look(ctx context.Context) error {
 	facts := Look(ctx, c.deps)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the role stops; what was not answered because of that says nothing
+		return nil // the role stops; what was not answered because of that says nothing
 	}
 	report := doctor.Judge(facts)
 	c.mu.Lock()

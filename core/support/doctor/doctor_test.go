@@ -210,6 +210,7 @@ func TestTheEmbeddedStackHasNothingToSay(t *testing.T) {
 	f := good()
 	f.Config.Role, f.Config.ReplicaMaxLag = "standalone", 0
 	f.Kafka.Brokers, f.Kafka.Copies, f.Kafka.Topic["min.insync.replicas"] = 1, 1, "1"
+	delete(f.Kafka.BrokerSets[0], "auto.create.topics.enable")
 	f.Redis = &doctor.Redis{Mode: "single", Nodes: []doctor.RedisNode{{Info: doctor.Settings{
 		"role": "master", "redis_version": "7.4.0", "maxmemory": "0", "maxmemory_policy": "noeviction", "aof_enabled": "0", "connected_slaves": "0",
 	}, Clock: doctor.Clock{Known: true}}}}

@@ -88,10 +88,10 @@ func databaseRules() []rule {
 
 func judgeSchema(f Facts) verdict {
 	d := f.Database
-	switch {
-	case d.SchemaHave == d.SchemaNeed:
+	switch d.SchemaHave {
+	case d.SchemaNeed:
 		return fine("version %d", d.SchemaHave)
-	case d.SchemaHave == 0:
+	case 0:
 		return found(Breaks, "none; this build needs version %d", d.SchemaNeed)
 	default:
 		return found(Breaks, "version %d; this build needs %d", d.SchemaHave, d.SchemaNeed)

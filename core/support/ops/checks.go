@@ -20,6 +20,7 @@ const checkTimeout = 2 * time.Second
 type Checks struct {
 	mu    sync.Mutex
 	named []namedCheck
+	since map[string]time.Time // since when a check has not been well, as far as anybody asked
 }
 
 type namedCheck struct {
@@ -42,6 +43,7 @@ type Result struct {
 	OK       bool   `json:"ok"`
 	Degraded bool   `json:"degraded,omitempty"` // out of reach, and the program goes on without it; see DegradedError
 	Reason   string `json:"reason,omitempty"`
+	Since    string `json:"since,omitempty"` // when it was first seen so, RFC 3339; empty: all is well
 }
 
 // Run asks the checks (those of liveness only, or all) at the same time and returns their answers by name.
@@ -61,8 +63,38 @@ func (c *Checks) Run(ctx context.Context, livenessOnly bool) (results []Result, 
 		})
 	}
 	wg.Wait()
+	c.note(results)
 	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.Name, b.Name) })
 	return results, !slices.ContainsFunc(results, func(r Result) bool { return !r.OK })
+}
+
+// note keeps since when a check has not been well.
+func (c *Checks) note(results []Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since == nil {
+		c.since = map[string]time.Time{}
+	}
+	for i, r := range results {
+		if r.OK && !r.Degraded {
+			delete(c.since, r.Name)
+			continue
+		}
+		if c.since[r.Name].IsZero() {
+			c.since[r.Name] = time.Now()
+		}
+		results[i].Since = c.since[r.Name].UTC().Format(time.RFC3339)
+	}
+}
+
+// notWell is for how long a check has not been well; 0: it is.
+func (c *Checks) notWell(name string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if since := c.since[name]; !since.IsZero() {
+		return time.Since(since)
+	}
+	return 0
 }
 
 // answer gives up on a check that ignores its context, so that one that hangs is named and not waited for.

@@ -33,6 +33,10 @@ func ask(t *testing.T, s *ops.Server, path string) (status int, h health) {
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &h))
+	for i, c := range h.Checks {
+		assert.Equal(t, c.OK && !c.Degraded, c.Since == "", "%+v", c)
+		h.Checks[i].Since = ""
+	}
 	return w.Code, h
 }
 
@@ -77,7 +81,11 @@ func TestTheListenerServesMetricsUntilItIsStopped(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- newServer().Serve(ctx, l) }()
+	s := newServer()
+	s.Add("well", func(context.Context) error { return nil }, false)
+	s.Add("half", func(context.Context) error { return &ops.DegradedError{Err: errors.New("away")} }, false)
+	s.Add("broken", func(context.Context) error { return errors.New("away") }, false)
+	go func() { served <- s.Serve(ctx, l) }()
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/metrics", nil)
@@ -89,6 +97,11 @@ func TestTheListenerServesMetricsUntilItIsStopped(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	assert.Contains(t, string(body), `firstcome_build_info{version="`)
 	assert.Contains(t, string(body), "go_goroutines")
+	assert.Contains(t, string(body), `firstcome_health_state{check="broken"} 2`)
+	assert.Contains(t, string(body), `firstcome_health_state{check="half"} 1`)
+	assert.Contains(t, string(body), `firstcome_health_state{check="well"} 0`)
+	assert.Contains(t, string(body), `firstcome_health_not_well_seconds{check="well"} 0`)
+	assert.NotContains(t, string(body), `firstcome_health_not_well_seconds{check="broken"} 0\n`)
 	cancel()
 	require.NoError(t, <-served)
 

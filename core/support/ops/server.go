@@ -42,7 +42,11 @@ const (
 
 // New makes a server with no checks yet.
 func New(opts Options) *Server {
-	return &Server{Checks: &Checks{}, opts: opts, version: Version()}
+	checks := &Checks{}
+	health := prometheus.NewRegistry()
+	health.MustRegister(newHealthMetrics(checks))
+	opts.Gatherer = prometheus.Gatherers{opts.Gatherer, health}
+	return &Server{Checks: checks, opts: opts, version: Version()}
 }
 
 // Handler serves the three paths.
