@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"maps"
 	"strings"
 	"time"
@@ -236,7 +237,7 @@ type auditMetrics struct {
 func newAuditMetrics(reg prometheus.Registerer) (*auditMetrics, error) {
 	m := &auditMetrics{
 		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "firstcome_audit_findings", Help: "Findings by type that remained after the latest reconcile of this instance.",
+			Name: "firstcome_audit_findings", Help: "Findings by type that remained after the latest reconcile of this instance; NaN before the first.",
 		}, []string{"type"}),
 		seconds: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "firstcome_audit_seconds", Help: "How long the latest comparison of database, log and gates took.",
@@ -244,6 +245,9 @@ func newAuditMetrics(reg prometheus.Registerer) (*auditMetrics, error) {
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "firstcome_audit_last_timestamp_seconds", Help: "When the three books were last compared; an alarm looks at the newest of all instances.",
 		}),
+	}
+	for _, k := range audit.Kinds() {
+		m.findings.WithLabelValues(string(k.Type)).Set(math.NaN()) // not looked yet
 	}
 	return m, errors.Join(reg.Register(m.findings), reg.Register(m.seconds), reg.Register(m.last))
 }
