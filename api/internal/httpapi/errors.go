@@ -40,7 +40,7 @@ func problemOf(err error) problem {
 	case errors.As(err, &kept): // before the others, since why it was kept may look like a "no"
 		return keptProblem(kept)
 	case errors.As(err, &refused):
-		return problem{code: coupon.CodeUnauthorized, detail: refused.Detail, detailKO: "유효한 토큰이 필요합니다: " + refused.Detail}
+		return problem{code: coupon.CodeUnauthorized, detail: refused.Detail, detailKO: "유효한 토큰이 필요합니다: " + tokenInKorean(refused.Detail)}
 	case errors.Is(err, errBodyTooLarge):
 		return problem{code: coupon.CodeBodyTooLarge}
 	case errors.Is(err, errMediaType):
@@ -81,14 +81,14 @@ func keptProblem(kept *publish.KeptError) problem {
 // invalid is a 400 that names the fields.
 func invalid(fields ...*coupon.FieldError) problem {
 	fields = fields[:min(len(fields), maxFieldErrors)]
-	var details, names []string
+	var details, korean []string
 	for _, f := range fields {
 		details = append(details, f.Error())
-		names = append(names, f.Field)
+		korean = append(korean, f.Field+": "+inKorean(f.Detail))
 	}
 	return problem{
 		code: coupon.CodeInvalidRequest, fields: fields,
-		detail: strings.Join(details, "; "), detailKO: "요청이 올바르지 않습니다: " + strings.Join(names, ", "),
+		detail: strings.Join(details, "; "), detailKO: strings.Join(korean, "; "),
 	}
 }
 
