@@ -1,0 +1,6 @@
+//go:build race
+
+package admission_test
+
+// slowdown of this build: see histories.
+const slowdown = 10
