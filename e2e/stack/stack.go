@@ -215,7 +215,7 @@ func (s *Stack) openRedis(t *testing.T, addrs string, db int) {
 	s.Redis = redis.NewUniversalClient(&redis.UniversalOptions{Addrs: strings.Split(addrs, ","), DB: db})
 	client := s.Redis
 	t.Cleanup(func() { _ = client.Close() }) // a second close after Restart is no failure
-	require.NoError(t, s.Redis.Ping(t.Context()).Err())
+	// Not asked whether it is there: a stack that is to die at a crash point may be gone already.
 }
 
 func readEnv(t *testing.T, path string) map[string]string {
