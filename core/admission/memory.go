@@ -87,10 +87,9 @@ type remembered struct {
 
 // looked is what a look at the gate has shown, and who may have a place. It never changes.
 type looked struct {
-	at      Instant // before the look
-	view    coupon.View
-	verdict coupon.Verdict // at the look
-	filter  *bloom.BloomFilter
+	at     Instant // before the look
+	view   coupon.View
+	filter *bloom.BloomFilter
 }
 
 // NewMemory makes an empty memory; Run fills it.
@@ -134,8 +133,7 @@ func (m *Memory) refuse(ref coupon.Ref, userID string) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	at := s.view.Now.Add(age) // not before the true time of the gate's clock, since the look began before the gate read it
-	verdict := verdictOf(s.view, at)
-	if (s.verdict == coupon.NotOpen) != (verdict == coupon.NotOpen) {
+	if s.view.Now.Before(s.view.OpensAt) && !at.Before(s.view.OpensAt) {
 		return Outcome{}, false // it has opened by itself: no generation tells of that, and there may be holders by now
 	}
 	if s.filter.TestString(userID) {
@@ -143,7 +141,7 @@ func (m *Memory) refuse(ref coupon.Ref, userID string) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	m.metrics.refused.Inc()
-	return Outcome{Decision: Decision{Verdict: verdict}, Now: at, OpensAt: s.view.OpensAt}, true
+	return Outcome{Decision: Decision{Verdict: verdictOf(s.view, at)}, Now: at, OpensAt: s.view.OpensAt}, true
 }
 
 // age is how long ago the look began, and whether it is still good, by the monotonic clock and by the wall clock.
@@ -181,7 +179,8 @@ func (m *Memory) met(ref coupon.Ref, verdict coupon.Verdict) {
 	if r == nil {
 		r = m.add(ref)
 	}
-	if r.state.Load() == nil && r.refused.Add(1) >= refusalsToLearn {
+	// While its holders may not be read again a look would only cost the gate a call a claim.
+	if r.state.Load() == nil && r.refused.Add(1) >= refusalsToLearn && int64(m.deps.Clock().Mono) >= r.retry.Load() {
 		m.want(r, ref)
 	}
 }
@@ -191,7 +190,8 @@ func (m *Memory) want(r *remembered, ref coupon.Ref) {
 	if !r.queued.CompareAndSwap(false, true) {
 		return
 	}
-	r.ref.Store(&ref)
+	kept := ref // not ref itself, which would be on the heap for every claim
+	r.ref.Store(&kept)
 	select {
 	case m.wanted <- r:
 	default:
@@ -252,5 +252,6 @@ func (m *Memory) evict(spare *remembered) {
 	r.bytes = 0
 	r.state.Store(nil) // nobody finds it any more, but a look at it may be under way
 	m.metrics.coupons.Set(float64(len(m.coupons)))
+	m.metrics.bytes.Set(float64(m.bytes))
 	m.metrics.evicted.Inc()
 }

@@ -21,13 +21,15 @@ import (
 
 // soldOut is a gate all of whose coupons are sold out to so many holders each, who are called <coupon>-<number>.
 type soldOut struct {
-	holders int64
-	looks   atomic.Int64
-	down    atomic.Bool
+	holders  int64
+	looks    atomic.Int64
+	down     atomic.Bool
+	open     atomic.Bool // it gives places
+	restless atomic.Bool // the members of its event change from look to look
 }
 
 func (g *soldOut) Views(_ context.Context, refs []coupon.Ref) []coupon.ViewAnswer {
-	g.looks.Add(1)
+	look := g.looks.Add(1)
 	answers := make([]coupon.ViewAnswer, len(refs))
 	for i := range refs {
 		if g.down.Load() {
@@ -37,6 +39,12 @@ func (g *soldOut) Views(_ context.Context, refs []coupon.Ref) []coupon.ViewAnswe
 		answers[i].View = coupon.View{
 			Terms: coupon.Terms{Total: &g.holders, State: coupon.StateOpen, ClosesAt: time.Now().Add(time.Hour)},
 			Taken: g.holders, Epoch: 1, Generation: 1, Now: time.Now(),
+		}
+		if g.restless.Load() {
+			answers[i].View.Members = look
+		}
+		if g.open.Load() {
+			answers[i].View.Total = nil
 		}
 	}
 	return answers
@@ -192,6 +200,38 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.False(t, refused, "a coupon with more holders than there is room for is the gate's alone")
 }
 
+// A coupon that gives places again takes no room.
+func TestMemoryLetsGoOfWhatIsOpenAgain(t *testing.T) {
+	t.Parallel()
+	gate, machine := &soldOut{holders: 1000}, &clocks{at: admission.Instant{Mono: time.Hour, Wall: time.Now()}}
+	m, registry := start(t, admission.MemoryDeps{Gate: gate, TTL: time.Minute, Clock: machine.now})
+	learn(t, m, refOf(7))
+	require.Positive(t, gauge(t, registry, "firstcome_admission_memory_bytes"))
+	gate.open.Store(true)
+	machine.move(time.Minute, time.Minute)
+	require.Eventually(t, func() bool {
+		m.Refuse(refOf(7), "a-loser")
+		return gauge(t, registry, "firstcome_admission_memory_bytes") == 0
+	}, 30*time.Second, time.Millisecond)
+}
+
+// While the members of an event change nothing can be learned, and the gate is not looked at for each claim.
+func TestMemoryDoesNotLookForEachClaim(t *testing.T) {
+	t.Parallel()
+	gate, machine := &soldOut{holders: 3}, &clocks{at: admission.Instant{Mono: time.Hour, Wall: time.Now()}}
+	gate.restless.Store(true)
+	m, _ := start(t, admission.MemoryDeps{Gate: gate, TTL: time.Minute, Clock: machine.now})
+	require.Eventually(t, func() bool {
+		m.Met(refOf(7), coupon.SoldOut)
+		return gate.looks.Load() >= 2 // before and after the reading
+	}, 30*time.Second, time.Millisecond)
+	for range 10_000 {
+		m.Met(refOf(7), coupon.SoldOut)
+		runtime.Gosched()
+	}
+	require.LessOrEqual(t, gate.looks.Load(), int64(4), "more than the reading needs, and one under way at its end")
+}
+
 // Losers leave nothing behind, however many and whatever they are called.
 func TestLosersFillNoMemory(t *testing.T) { // counts allocations, so that nothing runs beside it
 	gate := &soldOut{holders: 1000}
@@ -199,7 +239,7 @@ func TestLosersFillNoMemory(t *testing.T) { // counts allocations, so that nothi
 	learn(t, m, refOf(7))
 	series := testutil.CollectAndCount(registry)
 	allocated := testing.AllocsPerRun(10_000, func() { m.Refuse(refOf(7), "one-more-loser") })
-	require.LessOrEqual(t, allocated, 1.0)
+	require.LessOrEqual(t, allocated, 1.0, "the filter copies the name")
 	require.EqualValues(t, 1, gauge(t, registry, "firstcome_admission_memory_coupons"))
 	require.Equal(t, series, testutil.CollectAndCount(registry))
 }

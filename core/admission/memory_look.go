@@ -34,7 +34,7 @@ func (m *Memory) Run(ctx context.Context) error {
 			<-done
 		}
 	}()
-	var waiting []*remembered // to be learned
+	var waiting []lesson
 	for {
 		var first *remembered
 		select {
@@ -49,17 +49,24 @@ func (m *Memory) Run(ctx context.Context) error {
 			waiting = append(waiting, m.look(ctx, m.gather(first))...)
 		}
 		for len(waiting) > 0 && len(free) < learners {
-			r := waiting[0]
+			next := waiting[0]
 			waiting = waiting[1:]
 			free <- struct{}{}
 			running++
 			go func() {
 				defer func() { done <- struct{}{} }()
-				m.learn(ctx, r)
-				r.learning.Store(false)
+				m.learn(ctx, next)
+				next.of.learning.Store(false)
 			}()
 		}
 	}
+}
+
+// lesson is a coupon whose holders are to be read, and what a look at it has just shown.
+type lesson struct {
+	of    *remembered
+	ref   coupon.Ref
+	shown looked
 }
 
 // gather takes what else is wanted by now.
@@ -77,7 +84,7 @@ func (m *Memory) gather(first *remembered) []*remembered {
 }
 
 // look looks at coupons and returns those whose holders have to be read. What cannot be seen is forgotten at once.
-func (m *Memory) look(ctx context.Context, all []*remembered) (unknown []*remembered) {
+func (m *Memory) look(ctx context.Context, all []*remembered) (unknown []lesson) {
 	ctx, cancel := context.WithTimeout(ctx, looksTimeout)
 	defer cancel()
 	refs := make([]coupon.Ref, len(all))
@@ -89,10 +96,10 @@ func (m *Memory) look(ctx context.Context, all []*remembered) (unknown []*rememb
 	answers := m.deps.Gate.Views(ctx, refs)
 	for i, r := range all {
 		now := looked{at: at, view: answers[i].View}
-		now.verdict = worth(answers[i])
+		refuses := refusesAll(answers[i])
 		// What a reading of the holders stores meanwhile is left alone: it has a look of its own, good for M by itself.
 		before := r.state.Load()
-		if before != nil && now.verdict != 0 && before.knows(now) {
+		if before != nil && refuses && before.knows(now) {
 			now.filter = before.filter
 			r.state.CompareAndSwap(before, &now)
 			continue
@@ -100,23 +107,23 @@ func (m *Memory) look(ctx context.Context, all []*remembered) (unknown []*rememb
 		if before != nil {
 			r.state.CompareAndSwap(before, nil)
 		}
-		if now.verdict == 0 {
+		if !refuses {
 			r.refused.Store(0)
+			if !r.learning.Load() {
+				m.keep(refs[i].CouponID, r, 0) // the room of the filter that is of no use any more
+			}
 			continue
 		}
 		if int64(at.Mono) >= r.retry.Load() && r.learning.CompareAndSwap(false, true) {
-			unknown = append(unknown, r)
+			unknown = append(unknown, lesson{r, refs[i], now})
 		}
 	}
 	return unknown
 }
 
-// worth is what may be remembered of a view: a refusal that holds for everybody without a place; 0: nothing.
-func worth(a coupon.ViewAnswer) coupon.Verdict {
-	if a.Err != nil || a.View.Changing {
-		return 0
-	}
-	return verdictOf(a.View, a.View.Now)
+// refusesAll says whether a look has shown what may be remembered: a refusal that holds for everybody without a place.
+func refusesAll(a coupon.ViewAnswer) bool {
+	return a.Err == nil && !a.View.Changing && verdictOf(a.View, a.View.Now) != 0
 }
 
 // knows says whether everybody who may have a place at now is among the names that this state was made from: the same
@@ -127,40 +134,34 @@ func (s *looked) knows(now looked) bool {
 }
 
 // learn reads who may have a place, between two looks that show the same.
-func (m *Memory) learn(ctx context.Context, r *remembered) {
+func (m *Memory) learn(ctx context.Context, l lesson) {
 	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
 	defer cancel()
 	began := m.deps.Clock()
 	defer func() {
 		now := m.deps.Clock()
-		r.retry.Store(int64(now.Mono + max(learnPause, learnShare*(now.Mono-began.Mono))))
+		l.of.retry.Store(int64(now.Mono + max(learnPause, learnShare*(now.Mono-began.Mono))))
 	}()
-	ref := *r.ref.Load()
-	first := m.deps.Gate.Views(ctx, []coupon.Ref{ref})[0]
-	if worth(first) == 0 {
-		return
-	}
-	names := first.View.Taken
-	if ref.Member {
-		names = first.View.Members
+	names := l.shown.view.Taken
+	if l.ref.Member {
+		names = l.shown.view.Members
 	}
 	bits, hashes := bloom.EstimateParameters(uint(max(names, 1)), falsePositives)
-	if !m.keep(ref.CouponID, r, int64(bits/8)) {
+	if !m.keep(l.ref.CouponID, l.of, int64(bits/8)) {
 		m.metrics.tooLarge.Inc()
 		return
 	}
 	filter := bloom.New(bits, hashes)
-	if err := m.deps.Gate.EachName(ctx, ref, func(userID string) { filter.AddString(userID) }); err != nil {
+	if err := m.deps.Gate.EachName(ctx, l.ref, func(userID string) { filter.AddString(userID) }); err != nil {
 		m.deps.Log.Debug("the holders of a coupon could not be read; its claims go on to the gate",
-			"coupon_id", ref.CouponID, "error", err)
+			"coupon_id", l.ref.CouponID, "error", err)
 		return
 	}
-	now := looked{at: m.deps.Clock(), filter: filter}
-	last := m.deps.Gate.Views(ctx, []coupon.Ref{ref})[0]
-	now.view, now.verdict = last.View, worth(last)
-	if now.verdict == 0 || !now.knows(looked{view: first.View}) {
-		return
+	at := m.deps.Clock()
+	last := m.deps.Gate.Views(ctx, []coupon.Ref{l.ref})[0]
+	now := looked{at: at, view: last.View, filter: filter}
+	if refusesAll(last) && l.shown.knows(now) {
+		m.metrics.learned.Inc()
+		l.of.state.Store(&now)
 	}
-	m.metrics.learned.Inc()
-	r.state.Store(&now)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
-// Defaults of SweeperDeps.
 // newcomer is for how long the sweeper leaves the gate of a new coupon to its publisher, who opens it a few milliseconds
 // after the ledger has the coupon, some hundred times later on a machine that is busy.
 const newcomer = 2 * time.Second

@@ -27,12 +27,13 @@ func (s *storm) askAgain(ctx context.Context) error {
 		of := claimID{coupon: s.ids[ask.Coupon], user: u.ID, nth: 1}
 		s.mu.Lock()
 		seq, won := s.promises[of]
+		key := s.keys[of] // not ask's: while answers fail a later key of the user may have won the first place
 		s.mu.Unlock()
 		if !won {
 			continue
 		}
 		asked++
-		g.Go(func() error { return s.checkAgain(ctx, of, seq, ask.Key) })
+		g.Go(func() error { return s.checkAgain(ctx, of, seq, key) })
 	}
 	return g.Wait()
 }

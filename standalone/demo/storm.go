@@ -40,10 +40,11 @@ type storm struct {
 	mu       sync.Mutex
 	answers  map[string]int // by code, every answer counted
 	promises map[claimID]int64
-	soldOut  map[int64]bool // coupons that somebody was told are sold out
-	changed  int            // receipts that differ from the first one of the same claim
-	wrong    []string       // answers that the crowd must not get
-	silent   []string       // claims without a definite answer after all repeats
+	keys     map[claimID]string // the Idempotency-Key that each promise answered: with a limit above 1 it names the claim
+	soldOut  map[int64]bool     // coupons that somebody was told are sold out
+	changed  int                // receipts that differ from the first one of the same claim
+	wrong    []string           // answers that the crowd must not get
+	silent   []string           // claims without a definite answer after all repeats
 	latency  *hdrhistogram.Histogram
 	first    time.Time // of the first promise
 }
@@ -51,7 +52,7 @@ type storm struct {
 func newStorm(c *client, all crowd.Crowd, ids published, token func(string) (string, error), asked func()) *storm {
 	return &storm{
 		client: c, crowd: all, ids: ids, token: token, asked: asked,
-		answers: map[string]int{}, promises: map[claimID]int64{}, soldOut: map[int64]bool{},
+		answers: map[string]int{}, promises: map[claimID]int64{}, keys: map[claimID]string{}, soldOut: map[int64]bool{},
 		latency: hdrhistogram.New(1, requestTimeout.Microseconds(), 3),
 	}
 }
@@ -165,6 +166,7 @@ func (s *storm) promised(r receipt, ask crowd.Ask) {
 		s.changed++
 	}
 	s.promises[of] = r.Seq
+	s.keys[of] = ask.Key
 	if ask.Coupon == crowd.Unknown || s.crowd.Coupons[ask.Coupon].Window != crowd.Open {
 		s.wrong = append(s.wrong, fmt.Sprintf("%s got a place at coupon %d, which is not open", r.UserID, r.CouponID))
 	}
