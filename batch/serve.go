@@ -57,8 +57,8 @@ func serveJobs(ctx context.Context, cfg config.Config, opts Options, start *life
 		return err
 	}
 	opts.Checks("rebuild", func(context.Context) error {
-		if err := t.queue.Rebuilding(); err != nil {
-			return &ops.DegradedError{Err: err}
+		if trouble := t.queue.Rebuilding(); trouble != nil {
+			return &ops.DegradedError{Err: trouble}
 		}
 		return nil
 	}, false)

@@ -73,7 +73,7 @@ func TestASentinelPromotesAReplica(t *testing.T) {
 	watcher := redis.NewClient(&redis.Options{Addr: sentinel.Addr()})
 	t.Cleanup(func() { require.NoError(t, watcher.Close()) })
 	l.Stack = stack.Start(t, stack.Real, stack.Options{
-		Redis: sentinel.Addr(), Env: []string{"FIRSTCOME_REDIS_MODE=sentinel", "FIRSTCOME_REDIS_MASTER_NAME=sale"},
+		Redis: sentinel.Addr(), Env: []string{"FIRSTCOME_REDIS_MODE=sentinel", "FIRSTCOME_REDIS_MASTER_NAME=sale", oneReplica},
 	})
 	stack.Eventually(t, time.Minute, func() bool { // it looks for replicas every ten seconds
 		replicas, err := watcher.Do(t.Context(), "sentinel", "replicas", "sale").Slice()
@@ -94,7 +94,7 @@ func TestTheNodeOfAClusterThatOwnsTheGateStops(t *testing.T) {
 		addrs[i] = n.Addr()
 	}
 	l := &lab{Stack: stack.Start(t, stack.Real, stack.Options{
-		Redis: strings.Join(addrs[:3], ","), Env: []string{"FIRSTCOME_REDIS_MODE=cluster"},
+		Redis: strings.Join(addrs[:3], ","), Env: []string{"FIRSTCOME_REDIS_MODE=cluster", oneReplica},
 	})}
 	owner := func(coupon int64) string {
 		n, err := l.Redis.(*redis.ClusterClient).MasterForKey(t.Context(), fmt.Sprintf("fc:{c%d}:gate", coupon))

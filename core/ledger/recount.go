@@ -13,8 +13,8 @@ import (
 // first: a writer whose rows are there adds them to the counter under the same lock, before or after, so that none is
 // counted twice or left out. coupon.ErrBelowIssued: there are more rows than the total; that is a person's decision, and
 // nothing was changed. coupon.ErrNotFound.
-func (b *Book) Recount(ctx context.Context, couponID int64) (was, is int64, err error) {
-	err = b.write(ctx, func(tx *gorm.DB) error {
+func (b *Book) Recount(ctx context.Context, couponID int64) (was, is int64, _ error) {
+	failed := b.write(ctx, func(tx *gorm.DB) error {
 		row, err := lockCoupon(tx, couponID)
 		if err != nil {
 			return err
@@ -31,8 +31,8 @@ func (b *Book) Recount(ctx context.Context, couponID int64) (was, is int64, err 
 		}
 		return tx.Model(&couponRow{}).Where("id = ?", couponID).UpdateColumn("issued_count", is).Error
 	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("recount coupon %d: %w", couponID, err)
+	if failed != nil {
+		return 0, 0, fmt.Errorf("recount coupon %d: %w", couponID, failed)
 	}
 	return was, is, nil
 }

@@ -59,7 +59,7 @@ func weaves(t *testing.T, from, first, second int, test func(w *world, first, se
 							t.Logf("%d steps of the first, then %d of the second", i, k)
 						}
 					}()
-					test(newWorld(t, 2), i, k)
+					test(newWorld(t), i, k)
 				}()
 			}
 		}

@@ -91,7 +91,7 @@ func simulate(t *testing.T, property func(*simulation)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ *testing.T }{t}, func(t *rapid.T) { // rapid would ask a bubble's T for its deadline
-			s := &simulation{t: t, w: newWorld(t, 2)}
+			s := &simulation{t: t, w: newWorld(t)}
 			defer s.end()
 			property(s)
 		})

@@ -23,7 +23,7 @@ func TestOfThreeRebuildsTheLatestCountsWhereverTheOthersStand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			weaves(t, 1, rebuildSteps, rebuildSteps, func(w *world, i, k int) {
 				for _, backwards := range []bool{false, true} {
-					w = newWorld(w.t, 2)
+					w = newWorld(w.t)
 					w.threeRebuilds(i, k, backwards, lose)
 				}
 			})

@@ -76,9 +76,9 @@ type world struct {
 	prefix   string // of names
 }
 
-func newWorld(t tester, partitions int) *world {
+func newWorld(t tester) *world {
 	book := fakebook.NewBook()
-	w := worldOf(t, book, memgate.New(memgate.Options{}), partitions)
+	w := worldOf(t, book, memgate.New(memgate.Options{}), 2)
 	w.fake = book
 	return w
 }
@@ -94,7 +94,7 @@ func worldOf(t tester, book books, gate gates, partitions int) *world {
 func bubble(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t, 2)) })
+	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t)) })
 }
 
 // rebuilder makes a rebuilder that asks step before each of its calls; nil: none.
