@@ -74,7 +74,7 @@ func start(ctx context.Context, g *lifecycle.Group, cfg config.Config, opts Opti
 		if err != nil {
 			return err
 		}
-		server := ops.New(ops.Options{Role: string(config.API), Gatherer: opts.Registry, Log: opts.Log})
+		server := ops.New(ops.Options{Role: string(config.API), Gatherer: opts.Registry, Log: opts.Log, Profile: cfg.Ops.Profile})
 		g.OnStop("ops listener", closing(listener))
 		g.Go("ops", func(ctx context.Context) error { return server.Serve(ctx, listener) })
 		opts.Checks = server.Add

@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) error {
 			return err
 		}
 		addr = listener.Addr().String()
-		opts.Checks = serveOps(g, listener, opts)
+		opts.Checks = serveOps(g, listener, cfg.Ops, opts)
 	}
 	w := &work{cfg: cfg, opts: opts, addr: addr, start: &lifecycle.Starting{Log: opts.Log}}
 	opts.Checks("start", w.start.Check, false)
@@ -61,8 +61,8 @@ func Run(ctx context.Context, cfg config.Config, opts Options) error {
 }
 
 // serveOps adds the ops listener to the group and returns where its checks go.
-func serveOps(g *lifecycle.Group, listener net.Listener, opts Options) func(string, func(context.Context) error, bool) {
-	server := ops.New(ops.Options{Role: string(config.Consumer), Gatherer: opts.Registry, Log: opts.Log})
+func serveOps(g *lifecycle.Group, listener net.Listener, cfg config.Ops, opts Options) func(string, func(context.Context) error, bool) {
+	server := ops.New(ops.Options{Role: string(config.Consumer), Gatherer: opts.Registry, Log: opts.Log, Profile: cfg.Profile})
 	g.OnStop("ops listener", func(context.Context) error {
 		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			return err

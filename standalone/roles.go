@@ -26,7 +26,7 @@ type roles struct {
 // role's name in the common one: two roles may measure the same thing.
 func addRoles(g *lifecycle.Group, cfg config.Config, o Options, r roles) {
 	common := ops.NewRegistry()
-	server := ops.New(ops.Options{Role: string(config.Standalone), Gatherer: common, Log: o.Log})
+	server := ops.New(ops.Options{Role: string(config.Standalone), Gatherer: common, Log: o.Log, Profile: cfg.Ops.Profile})
 	registry := func(role config.Role) *prometheus.Registry {
 		own := prometheus.NewRegistry()
 		prometheus.WrapRegistererWith(prometheus.Labels{"role": string(role)}, common).MustRegister(own)

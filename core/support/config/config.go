@@ -61,6 +61,8 @@ type HTTP struct {
 type Ops struct {
 	// Addr has no authentication behind it: keep it on loopback or on a network of your own.
 	Addr string `key:"addr" form:"addr"`
+	// Profile on adds /debug/pprof/, with which whoever reaches the listener can make the process work and look into it.
+	Profile string `key:"profile" oneof:"off,on"`
 }
 
 // Redis is where the gates are.

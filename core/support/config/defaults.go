@@ -14,7 +14,7 @@ func Default(role Role) Config {
 			IdleTimeout:       time.Minute,
 			ShutdownTimeout:   10 * time.Second,
 		},
-		Ops:   Ops{Addr: opsAddr(role)},
+		Ops:   Ops{Addr: opsAddr(role), Profile: "off"},
 		Redis: Redis{Mode: "single", Addrs: []string{"127.0.0.1:6379"}},
 		Kafka: Kafka{
 			Brokers: []string{"127.0.0.1:9092"},

@@ -23,6 +23,18 @@ func newServer() *ops.Server {
 	return ops.New(ops.Options{Role: "consumer", Gatherer: ops.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 }
 
+func TestTheProfilerAnswersOnlyWhereItIsOn(t *testing.T) {
+	t.Parallel()
+	for profile, status := range map[string]int{"": http.StatusNotFound, "off": http.StatusNotFound, "on": http.StatusOK} {
+		s := ops.New(ops.Options{Role: "api", Gatherer: ops.NewRegistry(), Log: slog.New(slog.DiscardHandler), Profile: profile})
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/symbol", "/debug/pprof/heap"} {
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+			assert.Equal(t, status, w.Code, "%q %s", profile, path)
+		}
+	}
+}
+
 type health struct {
 	Status, Role, Version string
 	Checks                []ops.Result

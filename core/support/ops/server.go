@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ type Options struct {
 	Role     string
 	Gatherer prometheus.Gatherer
 	Log      *slog.Logger
+	Profile  string // "on": /debug/pprof/ too
 }
 
 // Server answers /livez, /readyz and /metrics.
@@ -37,6 +39,7 @@ const (
 	idleTimeout     = time.Minute
 	shutdownTimeout = 3 * time.Second
 	maxHeader       = 16 << 10
+	maxProfile      = 2 * time.Minute
 	maxScrapes      = 4 // at the same time; more are answered 503
 )
 
@@ -49,7 +52,7 @@ func New(opts Options) *Server {
 	return &Server{Checks: checks, opts: opts, version: Version()}
 }
 
-// Handler serves the three paths.
+// Handler serves the three paths, and those of the profiler if it is on.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { s.health(w, r, true) })
@@ -60,7 +63,23 @@ func (s *Server) Handler() http.Handler {
 		MaxRequestsInFlight: maxScrapes,
 		Timeout:             writeTimeout - time.Second,
 	}))
+	if s.opts.Profile == "on" {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
 	return mux
+}
+
+// profile is pprof's, which takes longer than an answer of this listener may.
+func profile(w http.ResponseWriter, r *http.Request) {
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxProfile)); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	// pprof refuses to begin what the server would cut, and looks at the server's own timeout for that.
+	ctx := context.WithValue(r.Context(), http.ServerContextKey, &http.Server{WriteTimeout: maxProfile}) //nolint:gosec // never serves
+	pprof.Profile(w, r.WithContext(ctx))
 }
 
 type healthBody struct {
