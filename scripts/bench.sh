@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# make bench [ARGS=…]: measures the claim path of the stack that make up started, in turns with an empty handler, and
-# checks the outcome. One file a run in bench/results.
+# make bench [QUICK=1] [ARGS=…]: measures firstcome beside what it stands on, on the servers of make services, with roles,
+# a database and a topic of the harness's own. One file a run in bench/results.
 source "$(dirname "$0")/lib/base.sh"
 
-load_env || true # no file, no addresses: the next line says so
-[ -n "${FIRSTCOME_API_ADDRS:-}" ] || die "there is no running stack in .run/env to measure" "start one: make up"
+load_env || die "no servers are described in .run/env" "start them: make services"
 cd "$root"
 umask 022 # the results are part of the repository
-exec go run ./bench/cmd/bench -out bench/results "$@"
+go build -o bin/ ./bench/cmd/bench ./bench/cmd/lab
+exec bin/bench ${QUICK:+-quick} "$@"

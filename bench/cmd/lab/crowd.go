@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/firstcome/firstcome/bench/loadgen"
 )
 
@@ -29,8 +27,12 @@ func (c *crowd) name(user int) string { return fmt.Sprintf("u-%d-%d", c.coupon, 
 
 // storm has everybody ask, every tenth twice at once, and then those again who got no definite answer. onHalf is called
 // once, when half of the first answers are there. The result is of the first round.
-func (c *crowd) storm(ctx context.Context, bases []string, connections int, onHalf func()) (loadgen.Result, error) {
+func (c *crowd) storm(ctx context.Context, targets []string, connections int, onHalf func()) (loadgen.Result, error) {
 	c.told = map[int]int{}
+	claims, err := loadgen.NewClaims(c.coupon, c.secret, c.users, c.name)
+	if err != nil {
+		return loadgen.Result{}, err
+	}
 	var asks []int
 	for user := range c.users {
 		asks = append(asks, user)
@@ -43,8 +45,8 @@ func (c *crowd) storm(ctx context.Context, bases []string, connections int, onHa
 		answered := 0
 		half := len(asks) / 2
 		result, err := loadgen.Run(ctx, loadgen.Load{
-			Requests: len(asks), Connections: connections,
-			Make: func(i int) (*http.Request, error) { return c.request(bases[i%len(bases)], asks[i]) },
+			Targets: targets, Requests: len(asks), Connections: connections,
+			Append: func(buf []byte, i int) []byte { return claims.Append(buf, asks[i]) },
 			Answer: func(i, status int, _ []byte) {
 				c.mu.Lock()
 				defer c.mu.Unlock()
@@ -81,21 +83,6 @@ func (c *crowd) storm(ctx context.Context, bases []string, connections int, onHa
 }
 
 func got(status int) bool { return status == http.StatusOK || status == http.StatusAccepted }
-
-func (c *crowd) request(base string, user int) (*http.Request, error) {
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": c.name(user), "exp": time.Now().Add(time.Hour).Unix(),
-	}).SignedString(c.secret)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("%s/v1/coupons/%d/issues", base, c.coupon), nil) //nolint:noctx // the generator sets it
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	return req, nil
-}
 
 // faults are what went wrong.
 type faults struct {

@@ -102,13 +102,13 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // storm is one crowd; with kill the first process dies at half of the answers and is started again.
 func (e *experiment) storm(kill bool, result *loadgen.Result) stormFunc {
 	return func(ctx context.Context, couponID int64, processes []*process, rows func(context.Context) (map[string]int64, error)) (faults, error) {
-		var bases []string
+		var targets []string
 		for _, p := range processes {
 			defer p.kill()
 			if err := p.start(ctx); err != nil {
 				return faults{}, err
 			}
-			bases = append(bases, "http://"+p.addr)
+			targets = append(targets, p.addr)
 		}
 		c := &crowd{secret: e.settings.secret, coupon: couponID, users: e.users}
 		restarted := make(chan error, 1)
@@ -121,7 +121,7 @@ func (e *experiment) storm(kill bool, result *loadgen.Result) stormFunc {
 		} else {
 			restarted <- nil
 		}
-		r, err := c.storm(ctx, bases, e.connections, onHalf)
+		r, err := c.storm(ctx, targets, e.connections, onHalf)
 		if err != nil {
 			return faults{}, err
 		}

@@ -1,0 +1,81 @@
+package world
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// admin makes vendors, events and coupons by the product's own api.
+type admin struct {
+	base   string
+	token  string
+	vendor int64
+}
+
+// admitTokenLife is longer than any run takes.
+const adminTokenLife = 12 * time.Hour
+
+// Administer has coupons published by this api.
+func (w *World) Administer(ctx context.Context, api *Role) error {
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": "bench", "roles": []string{"admin"}, "exp": time.Now().Add(adminTokenLife).Unix(),
+	}).SignedString(w.Secret)
+	if err != nil {
+		return err
+	}
+	w.admin = admin{base: "http://" + api.Addr, token: token}
+	w.admin.vendor, err = w.admin.create(ctx, "vendors", map[string]any{"name": unique("vendor")})
+	return err
+}
+
+// Publish publishes a coupon that is open, with more fields than these.
+func (w *World) Publish(ctx context.Context, fields map[string]any) (int64, error) {
+	body := map[string]any{
+		"name": unique("coupon"), "vendor_id": w.admin.vendor, "opens_at": "2026-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z",
+	}
+	maps.Copy(body, fields)
+	return w.admin.create(ctx, "coupons", body)
+}
+
+// Event makes an event.
+func (w *World) Event(ctx context.Context) (int64, error) {
+	return w.admin.create(ctx, "events", map[string]any{
+		"name": unique("event"), "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z",
+	})
+}
+
+func unique(what string) string { return fmt.Sprintf("%s %d", what, time.Now().UnixNano()) }
+
+func (a admin) create(ctx context.Context, what string, body map[string]any) (int64, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.base+"/v1/admin/"+what, bytes.NewReader(text))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusCreated {
+		return 0, errors.Join(fmt.Errorf("make one of %s: %d %s", what, resp.StatusCode, answer), err)
+	}
+	var made struct {
+		ID int64 `json:"id"`
+	}
+	return made.ID, json.Unmarshal(answer, &made)
+}
