@@ -97,7 +97,7 @@ func (s *servers) places(t *testing.T) map[int32][]ledger.Record {
 	}
 	found := map[int32][]ledger.Record{}
 	require.NoError(t, reader.Read(t.Context(), from, to, func(p int32, offset int64, place coupon.Place) error {
-		found[p] = append(found[p], ledger.Record{Offset: offset, Key: []byte(place.UserID), Place: place})
+		found[p] = append(found[p], ledger.Record{Partition: p, Offset: offset, Key: []byte(place.UserID), Place: place})
 		return nil
 	}))
 	return found
@@ -109,8 +109,8 @@ func (s *servers) consume(t *testing.T) {
 	w := ledger.NewWriter(s.book, ledger.WriterOptions{
 		Topic: s.cfg.Kafka.Topic, Log: slog.New(slog.DiscardHandler), Registerer: ops.NewRegistry(),
 	})
-	for p, records := range s.places(t) {
-		require.NoError(t, w.Write(t.Context(), p, records))
+	for _, records := range s.places(t) {
+		require.NoError(t, w.Write(t.Context(), records))
 	}
 }
 

@@ -219,12 +219,12 @@ func (t *tools) judge(ctx context.Context, r reconcile.JournalRecord) error {
 	writer := ledger.NewWriter(t.book, ledger.WriterOptions{
 		Topic: t.cfg.Kafka.Topic, Log: t.opts.Log, Registerer: prometheus.NewRegistry(), Coupons: 1,
 	})
-	record := ledger.Record{Offset: r.Offset, Key: r.Key, Payload: r.Value}
+	record := ledger.Record{Partition: r.Partition, Offset: r.Offset, Key: r.Key, Payload: r.Value}
 	var err error
 	if record.Place, err = journal.Decode(r.Value); err != nil {
 		record.Broken, record.Reason = err, journal.Reason(err)
 	}
-	return writer.Write(ctx, r.Partition, []ledger.Record{record})
+	return writer.Write(ctx, []ledger.Record{record})
 }
 
 // auditMetrics say what the latest comparison found.

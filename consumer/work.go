@@ -53,7 +53,7 @@ func (w *work) run(ctx context.Context) (err error) {
 	}
 	c := w.cfg.Consumer
 	reader, err := groupreader.New(groupreader.Config{
-		Journal: journal, BatchRecords: c.BatchRecords, BatchBytes: c.BatchBytes, StuckAfter: c.StuckAfter,
+		Journal: journal, BatchRecords: c.BatchRecords, BatchBytes: c.BatchBytes, BatchWait: c.BatchWait, StuckAfter: c.StuckAfter,
 	}, ledger.NewWriter(book, ledger.WriterOptions{
 		Topic: k.Topic, Log: w.opts.Log, Registerer: w.opts.Registry,
 	}), w.opts.Log, w.opts.Registry)

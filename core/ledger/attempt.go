@@ -14,13 +14,12 @@ import (
 
 // attempt is one batch on its way into the book. Its run is one transaction, which may be run again.
 type attempt struct {
-	book      *Book
-	topic     string
-	partition int32
-	batch     []Record
-	bookings  map[int64]booking
-	closer    bool // look for rows that are there already
-	fit       bool // look for room below the caps
+	book     *Book
+	topic    string
+	batch    []Record
+	bookings map[int64]booking
+	closer   bool // look for rows that are there already
+	fit      bool // look for room below the caps
 
 	verdicts verdicts // of the latest run
 }
@@ -31,12 +30,12 @@ func (a *attempt) run(tx *gorm.DB) error {
 	if err != nil {
 		return err
 	}
-	a.verdicts = judge(a.batch, a.bookings, a.partition, f)
+	a.verdicts = judge(a.batch, a.bookings, f)
 	if a.closer || a.verdicts.doubtful {
 		if f.rows, err = a.rows(tx); err != nil {
 			return err
 		}
-		a.verdicts = judge(a.batch, a.bookings, a.partition, f)
+		a.verdicts = judge(a.batch, a.bookings, f)
 	}
 	if a.fit {
 		if err := a.makeFit(tx, f); err != nil {
@@ -102,18 +101,21 @@ func (a *attempt) facts(tx *gorm.DB) (facts, error) {
 	return f, a.barriers(tx, f.barriers, overtakable, least)
 }
 
-// barriers adds the barriers above an epoch as this partition sees them. A barrier that did not note this partition has
-// the noted end 0 for it (rule 19), so all its rows are looked at.
+// barriers adds the barriers above an epoch. A partition that one did not note has the noted end 0 in it (rule 19).
 func (a *attempt) barriers(tx *gorm.DB, into coupon.Barriers, tags []string, above int64) error {
 	for part := range chunks(tags, chunk) {
 		var rows []barrierRow
-		err := tx.Select("tag, epoch, MAX(CASE WHEN partition_no = ? THEN noted_end ELSE 0 END) AS noted_end", a.partition).
-			Where("tag IN ?", part).Where("epoch > ?", above).Group("tag, epoch").Find(&rows).Error
+		err := tx.Where("tag IN ?", part).Where("epoch > ?", above).Order("tag, epoch").Find(&rows).Error
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			into[r.Tag] = append(into[r.Tag], coupon.Barrier{Epoch: r.Epoch, Ends: map[int32]int64{a.partition: r.NotedEnd}})
+			of := into[r.Tag]
+			if len(of) == 0 || of[len(of)-1].Epoch != r.Epoch {
+				of = append(of, coupon.Barrier{Epoch: r.Epoch, Ends: map[int32]int64{}})
+				into[r.Tag] = of
+			}
+			of[len(of)-1].Ends[r.PartitionNo] = r.NotedEnd
 		}
 	}
 	return nil
@@ -197,7 +199,7 @@ func (a *attempt) makeFit(tx *gorm.DB, f facts) error {
 		for _, key := range out {
 			f.overflow[key] = true
 		}
-		a.verdicts = judge(a.batch, a.bookings, a.partition, f)
+		a.verdicts = judge(a.batch, a.bookings, f)
 	}
 }
 
@@ -222,7 +224,7 @@ func roomOf(tx *gorm.DB, ids []int64) (map[int64]int64, error) {
 func (a *attempt) keepFailures(tx *gorm.DB, now stamp) error {
 	rows := make([]failedRow, len(a.verdicts.failures))
 	for i, f := range a.verdicts.failures {
-		rows[i] = f.row(a.topic, a.partition, now)
+		rows[i] = f.row(a.topic, now)
 	}
 	return insertFailed(tx, rows)
 }

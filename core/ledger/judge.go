@@ -52,19 +52,18 @@ type (
 // jury judges the records of one batch in the order of their offsets. What it accepts counts for the rest of the batch:
 // the first record of a user wins (rule 11).
 type jury struct {
-	facts     facts
-	bookings  map[int64]booking
-	partition int32
-	nths      map[nthKey]string // → idempotency key
-	claims    map[claimKey]struct{}
-	events    map[eventKey]int64 // → coupon
-	booked    map[userKey]bool   // who has rows in the book
-	out       verdicts
+	facts    facts
+	bookings map[int64]booking
+	nths     map[nthKey]string // → idempotency key
+	claims   map[claimKey]struct{}
+	events   map[eventKey]int64 // → coupon
+	booked   map[userKey]bool   // who has rows in the book
+	out      verdicts
 }
 
-func judge(batch []Record, bookings map[int64]booking, partition int32, f facts) verdicts {
+func judge(batch []Record, bookings map[int64]booking, f facts) verdicts {
 	j := &jury{
-		facts: f, bookings: bookings, partition: partition,
+		facts: f, bookings: bookings,
 		nths: make(map[nthKey]string, len(batch)), claims: map[claimKey]struct{}{}, events: map[eventKey]int64{},
 		booked: make(map[userKey]bool, len(f.rows)),
 	}
@@ -174,7 +173,7 @@ func (j *jury) refuse(r *Record, b booking) (coupon.FailReason, string) {
 	switch {
 	case p.Epoch > reign:
 		return coupon.FailFutureEpoch, fmt.Sprintf("epoch %d, and the gate %s is at %d", p.Epoch, b.tag, reign)
-	case j.facts.barriers.Overtaken(b.tag, p.Epoch, reign, j.partition, r.Offset):
+	case j.facts.barriers.Overtaken(b.tag, p.Epoch, reign, r.Partition, r.Offset):
 		return coupon.FailStaleEpoch, fmt.Sprintf("a rebuild of gate %s overtook epoch %d", b.tag, p.Epoch)
 	}
 	if key, taken := j.nths[nthKey{p.CouponID, p.UserID, p.Nth}]; taken {

@@ -6,13 +6,14 @@ import (
 
 // Record is one record of the journal as the writer takes it.
 type Record struct {
-	Offset   int64
-	Key      []byte // of the record; kept with a failed event, cut to 256 bytes
-	Payload  []byte // the record's value; kept with a failed event, cut to coupon.MaxPayloadKept
-	Place    coupon.Place
-	Attempts int               // of earlier failed events of the same claim
-	Broken   error             // why it could not be decoded; Place is empty then
-	Reason   coupon.FailReason // with Broken
+	Partition int32
+	Offset    int64
+	Key       []byte // of the record; kept with a failed event, cut to 256 bytes
+	Payload   []byte // the record's value; kept with a failed event, cut to coupon.MaxPayloadKept
+	Place     coupon.Place
+	Attempts  int               // of earlier failed events of the same claim
+	Broken    error             // why it could not be decoded; Place is empty then
+	Reason    coupon.FailReason // with Broken
 }
 
 // booking is what the writer has to know of a coupon; it never changes.
@@ -49,10 +50,10 @@ type failure struct {
 	text   string // for people
 }
 
-func (f failure) row(topic string, partition int32, now stamp) failedRow {
+func (f failure) row(topic string, now stamp) failedRow {
 	r := f.record
 	row := failedRow{
-		Topic: topic, PartitionNo: partition, OffsetNo: r.Offset, RecordKey: cutBytes(r.Key, maxRecordKey),
+		Topic: topic, PartitionNo: r.Partition, OffsetNo: r.Offset, RecordKey: cutBytes(r.Key, maxRecordKey),
 		Payload: cutBytes(r.Payload, coupon.MaxPayloadKept), Reason: string(f.reason), Error: cutText(f.text, maxErrorText),
 		Attempts: r.Attempts, NextAttemptAt: at(now.Add(retryAfter(r.Attempts))), Status: string(coupon.FailedWaiting),
 		CreatedAt: now, UpdatedAt: now,

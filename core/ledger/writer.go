@@ -22,7 +22,7 @@ const (
 	// lookTries bounds how often a batch is looked at again because a duplicate appeared after the look: each time
 	// another writer has just written the same rows, and has then written them all.
 	lookTries = 4
-	// lookAhead is how many batches of a partition begin with the closer look after one that held duplicates, since
+	// lookAhead is how many batches begin with the closer look after one that held duplicates, since
 	// they come in showers (a redelivery, a crowd that asks twice). A look costs about an eighth of a hopeful attempt
 	// that fails, so that this many looks in vain cost as much as the one attempt that they may save.
 	lookAhead = 8
@@ -45,7 +45,7 @@ type WriterOptions struct {
 	Coupons    int // how many coupons to remember; 0: DefaultRefs
 }
 
-// Writer books the records of one topic. It may be used for many partitions at once, by one caller for each.
+// Writer books the records of one topic. It may be used by many callers at once, each with partitions of its own.
 type Writer struct {
 	book    *Book
 	topic   string
@@ -54,8 +54,8 @@ type Writer struct {
 	metrics *writerMetrics
 
 	mu     sync.Mutex
-	looks  map[int32]int // partition → batches that still begin with a closer look
-	schema time.Time     // when the schema was last seen to be this build's
+	looks  int       // batches that still begin with a closer look
+	schema time.Time // when the schema was last seen to be this build's
 }
 
 // NewWriter makes a writer.
@@ -65,25 +65,25 @@ func NewWriter(book *Book, o WriterOptions) *Writer {
 	}
 	return &Writer{
 		book: book, topic: o.Topic, log: o.Log, known: mustLRU[int64, booking](o.Coupons),
-		metrics: newWriterMetrics(o.Registerer), looks: make(map[int32]int),
+		metrics: newWriterMetrics(o.Registerer),
 	}
 }
 
-// Write books records of one partition, in the order of their offsets (rules 11 to 15). nil: each of them is in the book
+// Write books records of one or more partitions, those of each in the order of their offsets (rules 11 to 15). nil: each of them is in the book
 // as a row, as a duplicate of one or as a failed event, and the caller may mark them. An error: nothing may be marked, and
 // the same records are to be written again; what of them is in the book already does no harm.
-func (w *Writer) Write(ctx context.Context, partition int32, batch []Record) error {
+func (w *Writer) Write(ctx context.Context, batch []Record) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	began := time.Now()
 	bookings, err := w.prepared(ctx, batch)
 	if err == nil {
-		err = w.store(ctx, partition, batch, bookings)
+		err = w.store(ctx, batch, bookings)
 	}
 	w.metrics.batch(len(batch), time.Since(began), err)
 	if err != nil {
-		return fmt.Errorf("write %d records of partition %d from offset %d: %w", len(batch), partition, batch[0].Offset, named(err))
+		return fmt.Errorf("write %d records from partition %d, offset %d on: %w", len(batch), batch[0].Partition, batch[0].Offset, named(err))
 	}
 	return nil
 }
@@ -150,27 +150,27 @@ func (w *Writer) bookings(ctx context.Context, batch []Record) (map[int64]bookin
 
 // store writes a batch. Where the database refuses the values of some record, halves are written, in order, until that
 // record stands alone; its failed event gets a transaction of its own (rule 15).
-func (w *Writer) store(ctx context.Context, partition int32, batch []Record, bookings map[int64]booking) error {
-	err := w.storeTogether(ctx, partition, batch, bookings)
+func (w *Writer) store(ctx context.Context, batch []Record, bookings map[int64]booking) error {
+	err := w.storeTogether(ctx, batch, bookings)
 	if !refused(err) {
 		return err
 	}
 	if len(batch) == 1 {
-		return w.keepRefused(ctx, partition, &batch[0], err)
+		return w.keepRefused(ctx, &batch[0], err)
 	}
 	half := len(batch) / 2
-	if err := w.store(ctx, partition, batch[:half], bookings); err != nil {
+	if err := w.store(ctx, batch[:half], bookings); err != nil {
 		return err
 	}
-	return w.store(ctx, partition, batch[half:], bookings)
+	return w.store(ctx, batch[half:], bookings)
 }
 
 // storeTogether writes a batch in one transaction, as hopefully as it can: most batches hold no duplicates and fit.
-func (w *Writer) storeTogether(ctx context.Context, partition int32, batch []Record, bookings map[int64]booking) error {
+func (w *Writer) storeTogether(ctx context.Context, batch []Record, bookings map[int64]booking) error {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	a := attempt{
-		book: w.book, topic: w.topic, partition: partition, batch: batch, bookings: bookings, closer: w.looksCloser(partition),
+		book: w.book, topic: w.topic, batch: batch, bookings: bookings, closer: w.looksCloser(),
 	}
 	var err error
 	for range lookTries {
@@ -183,9 +183,9 @@ func (w *Writer) storeTogether(ctx context.Context, partition int32, batch []Rec
 		case err == nil:
 			crashpoint.At("consume.committed")
 			if a.verdicts.booked > 0 {
-				w.lookCloser(partition)
+				w.lookCloser()
 			}
-			w.report(partition, &a.verdicts)
+			w.report(&a.verdicts)
 			return nil
 		default:
 			return err
@@ -194,21 +194,21 @@ func (w *Writer) storeTogether(ctx context.Context, partition int32, batch []Rec
 	return err
 }
 
-// looksCloser says whether a batch of the partition begins with a closer look.
-func (w *Writer) looksCloser(partition int32) bool {
+// looksCloser says whether a batch begins with a closer look.
+func (w *Writer) looksCloser() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.looks[partition] = max(w.looks[partition]-1, 0)
-	return w.looks[partition] > 0
+	w.looks = max(w.looks-1, 0)
+	return w.looks > 0
 }
 
-func (w *Writer) lookCloser(partition int32) {
+func (w *Writer) lookCloser() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.looks[partition] = lookAhead + 1
+	w.looks = lookAhead + 1
 }
 
-func (w *Writer) keepRefused(ctx context.Context, partition int32, r *Record, why error) error {
+func (w *Writer) keepRefused(ctx context.Context, r *Record, why error) error {
 	// A schema of another version refuses what is good: then it is not the record.
 	if err := w.book.CheckSchema(ctx); err != nil {
 		return errors.Join(err, why)
@@ -219,12 +219,12 @@ func (w *Writer) keepRefused(ctx context.Context, partition int32, r *Record, wh
 		if err != nil {
 			return err
 		}
-		return insertFailed(tx, []failedRow{f.row(w.topic, partition, at(now))})
+		return insertFailed(tx, []failedRow{f.row(w.topic, at(now))})
 	})
 	if err != nil {
 		return errors.Join(why, err)
 	}
-	w.report(partition, &verdicts{failures: []failure{f}})
+	w.report(&verdicts{failures: []failure{f}})
 	return nil
 }
 
@@ -234,7 +234,7 @@ func alarms(reason coupon.FailReason) bool {
 }
 
 // report counts what became of a batch and tells of failures, one line a reason and batch.
-func (w *Writer) report(partition int32, v *verdicts) {
+func (w *Writer) report(v *verdicts) {
 	w.metrics.outcome("issued", len(v.issues))
 	w.metrics.outcome("duplicate", v.duplicates)
 	first := make(map[coupon.FailReason]failure)
@@ -252,6 +252,6 @@ func (w *Writer) report(partition int32, v *verdicts) {
 		}
 		f := first[reason]
 		w.log.Log(context.Background(), level, "records became failed events", "reason", reason, "records", count,
-			"partition", partition, "first_offset", f.record.Offset, "coupon_id", f.record.Place.CouponID, "why", f.text)
+			"partition", f.record.Partition, "first_offset", f.record.Offset, "coupon_id", f.record.Place.CouponID, "why", f.text)
 	}
 }

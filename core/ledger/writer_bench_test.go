@@ -88,7 +88,7 @@ func benchWriter(b *testing.B, dsn string, coupons, again int) {
 		between := time.Now()
 		batch := benchRecords(append(append([]coupon.Place{}, places...), last[:min(again, len(last))]...)[again:], n)
 		made := time.Now()
-		require.NoError(b, w.Write(b.Context(), 0, batch))
+		require.NoError(b, w.Write(b.Context(), batch))
 		if n > 0 { // the first one warms up
 			bareTook, writerTook = bareTook+between.Sub(began), writerTook+time.Since(made)
 		}

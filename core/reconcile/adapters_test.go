@@ -117,12 +117,13 @@ func TestABigCouponComesBackOnSQLiteAndRedis(t *testing.T) {
 		}
 		w.land(p)
 		if partition := w.log.PartitionOf(p.UserID); n < rows {
-			batches[partition] = append(batches[partition], ledger.Record{Offset: int64(len(batches[partition])), Place: p})
+			batches[partition] = append(batches[partition],
+				ledger.Record{Partition: partition, Offset: int64(len(batches[partition])), Place: p})
 		}
 	}
 	for partition, batch := range batches {
 		for part := range slices.Chunk(batch, 1000) {
-			require.NoError(t, book.writer.Write(t.Context(), partition, part))
+			require.NoError(t, book.writer.Write(t.Context(), part))
 		}
 		w.log.Commit(partition, int64(len(batch)-5)) // the last marks are lost
 	}
@@ -202,8 +203,8 @@ func (b *realBook) Outcomes(id int64) map[int64]string { return b.outcomes[id] }
 func (b *realBook) IDs() []int64                       { return slices.Clone(b.ids) }
 
 func (b *realBook) Write(partition int32, offset int64, p coupon.Place) {
-	record := ledger.Record{Offset: offset, Place: p}
-	require.NoError(b.t, b.writer.Write(context.Background(), partition, []ledger.Record{record}))
+	record := ledger.Record{Partition: partition, Offset: offset, Place: p}
+	require.NoError(b.t, b.writer.Write(context.Background(), []ledger.Record{record}))
 }
 
 func (b *realBook) Rows(id int64) (rows []coupon.Place) {

@@ -186,7 +186,7 @@ func TestAFailedEventGoesThroughTheGateAndABrokenOneIsQuarantined(t *testing.T) 
 	c := r.coupon(t, 10)
 	place := coupon.Place{CouponID: c.ID, UserID: "alice", Nth: 1, Seq: 7, Epoch: 9, AcceptedAt: time.Now().UTC()}
 	writer := ledger.NewWriter(r.book, ledger.WriterOptions{Topic: topic, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-	require.NoError(t, writer.Write(t.Context(), 0, []ledger.Record{
+	require.NoError(t, writer.Write(t.Context(), []ledger.Record{
 		{Offset: 0, Payload: journal.Encode(nil, place), Place: place}, // of an epoch that never was
 		{Offset: 1, Payload: []byte("not ours"), Broken: journal.ErrUnknownVersion, Reason: coupon.FailUndecodable},
 	}))

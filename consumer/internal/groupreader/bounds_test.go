@@ -60,12 +60,12 @@ func TestFetchingIsPausedWhenTwoBatchesAreHeldAndGoesOnBelowOne(t *testing.T) {
 				}
 			}
 			assert.Equal(t, []bool{true}, asked, "once, at the eighth; the ninth was under way and is taken")
-			assert.Len(t, in.batch(), 4)
+			assert.Len(t, in.batch(true), 4)
 			assert.Equal(t, []bool{true}, asked, "five are left")
-			assert.Len(t, in.batch(), 4)
+			assert.Len(t, in.batch(true), 4)
 			assert.Equal(t, []bool{true, false}, asked)
-			assert.Len(t, in.batch(), 1)
-			assert.Nil(t, in.batch())
+			assert.Len(t, in.batch(true), 1)
+			assert.Nil(t, in.batch(true))
 			assert.Zero(t, in.bytes)
 		})
 	}
@@ -79,7 +79,7 @@ func TestARecordGreaterThanABatchIsABatchOfItsOwn(t *testing.T) {
 		in.put(r, size)
 	}
 	var sizes []int
-	for batch := in.batch(); batch != nil; batch = in.batch() {
+	for batch := in.batch(true); batch != nil; batch = in.batch(true) {
 		sizes = append(sizes, len(batch))
 	}
 	assert.Equal(t, []int{1, 1, 2}, sizes)

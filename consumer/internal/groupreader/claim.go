@@ -66,7 +66,8 @@ func (r *Reader) consume(s sarama.ConsumerGroupSession, from sarama.ConsumerGrou
 		<-life.Done() // the writing has ended, or its time is over
 		patience.Stop()
 	}()
-	for batch := c.intake.take(c.gone); batch != nil; batch = c.intake.take(c.gone) {
+	for batch := c.intake.take(c.gone, time.Time{}); batch != nil; {
+		ripe := r.ripe(time.Now())
 		crashpoint.At("consume.read")
 		if !c.write(batch) {
 			break
@@ -75,9 +76,19 @@ func (r *Reader) consume(s sarama.ConsumerGroupSession, from sarama.ConsumerGrou
 		s.MarkOffset(from.Topic(), partition, next, "") // only now: all of the batch is in the book
 		crashpoint.At("consume.marked")
 		r.progress.wrote(partition, next)
+		batch = c.intake.take(c.gone, ripe)
 	}
 	end()
 	<-taken
+}
+
+// ripe is when the next batch of a partition may begin after one that begins now. It is the same instant for all partitions,
+// so that their batches go together.
+func (r *Reader) ripe(now time.Time) time.Time {
+	if r.cfg.BatchWait <= 0 {
+		return now
+	}
+	return now.Add(r.cfg.BatchWait - time.Duration(now.UnixNano())%r.cfg.BatchWait)
 }
 
 // takeIn takes what comes until nothing more will: the partition was revoked, or the session is over.
@@ -105,9 +116,7 @@ func (c *claim) write(batch []ledger.Record) bool {
 	for {
 		began := time.Now()
 		c.r.progress.began(c.partition, began)
-		ctx, cancel := context.WithTimeout(c.life, attemptTimeout)
-		err := c.r.writer.Write(ctx, c.partition, batch)
-		cancel()
+		_, err := c.r.together.Do(c.life, batch)
 		if err == nil {
 			c.recovered()
 			return true

@@ -15,6 +15,7 @@ type Config struct {
 	Journal      kafkajournal.Config // Group is the group to join
 	BatchRecords int                 // most records of a batch
 	BatchBytes   int                 // most bytes of keys and values of a batch; a greater record is a batch of its own
+	BatchWait    time.Duration       // from one batch of a partition to its next, unless that is full
 	StuckAfter   time.Duration       // how long one attempt to write may last before Live complains
 }
 
@@ -25,6 +26,13 @@ const (
 	// letGo is how long an attempt may go on when the partition was revoked or the process is to stop. What it commits
 	// within that time can still be marked.
 	letGo = 5 * time.Second
+
+	// joined is how many partitions' batches are looked at together, and maxPartitions how many may wait: all that a topic
+	// can have.
+	joined        = 64
+	maxPartitions = 1000
+	// writers is how many transactions a process has open at the same time: while one waits for the disk, the other works.
+	writers = 2
 
 	firstPause   = 100 * time.Millisecond // before a failed batch is tried again; doubles
 	longestPause = 5 * time.Second        // so much later than the database a partition is back at worst
@@ -45,7 +53,10 @@ const (
 	// broker together.
 	fetchBytes = 512 << 10
 	fetchAll   = 16 << 20
-	fetchWait  = 250 * time.Millisecond
+	// fetchLeast is what an exchange waits for, as long as fetchWait: else every request of a producer is followed by an
+	// exchange for a few records, which costs broker and consumer more than the records do.
+	fetchLeast = 64 << 10
+	fetchWait  = 40 * time.Millisecond
 	// channelRecords is Sarama's buffer between its goroutines and the intake, which is always there to take: small,
 	// since with records of 1 MiB it would be the greatest part of the memory.
 	channelRecords = 16
@@ -88,6 +99,7 @@ func (c Config) sarama() *sarama.Config {
 	s.Consumer.Group.Rebalance.Timeout = rebalanceTimeout
 	s.Consumer.Group.Rebalance.Retry.Backoff = fetchBackoff
 
+	s.Consumer.Fetch.Min = fetchLeast
 	s.Consumer.Fetch.Default = fetchBytes
 	s.Consumer.Fetch.Max = 0 // with any bound Sarama skips a record that is greater
 	s.Consumer.Fetch.MaxBytes = fetchAll

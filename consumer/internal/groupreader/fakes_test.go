@@ -37,7 +37,7 @@ func newBook() *book {
 
 var errDown = errors.New("dial tcp 127.0.0.1:3306: connection refused")
 
-func (b *book) Write(ctx context.Context, partition int32, batch []ledger.Record) error {
+func (b *book) Write(ctx context.Context, batch []ledger.Record) error {
 	b.mu.Lock()
 	b.tries++
 	down, hang, deaf := b.down, b.hang, b.deaf
@@ -62,7 +62,13 @@ func (b *book) Write(ctx context.Context, partition int32, batch []ledger.Record
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.batches[partition] = append(b.batches[partition], batch)
+	for from, to := 0, 0; from < len(batch); from = to { // what several partitions wrote together
+		partition := batch[from].Partition
+		for to = from; to < len(batch) && batch[to].Partition == partition; to++ {
+			continue
+		}
+		b.batches[partition] = append(b.batches[partition], batch[from:to])
+	}
 	return nil
 }
 
@@ -183,6 +189,7 @@ func newBench(t *testing.T, batchRecords int) *bench {
 		BatchRecords: batchRecords, BatchBytes: 1 << 20, StuckAfter: time.Minute,
 	}, b, quiet(), prometheus.NewRegistry())
 	require.NoError(t, err)
+	t.Cleanup(r.together.Close)
 	p := &pauses{}
 	r.group = p
 	ctx, stop := context.WithCancel(context.Background())
@@ -219,6 +226,6 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // deadAfterwards writes and is then never heard of again, as far as its caller can tell.
 type deadAfterwards struct{ *book }
 
-func (d *deadAfterwards) Write(ctx context.Context, partition int32, batch []ledger.Record) error {
-	return errors.Join(d.book.Write(ctx, partition, batch), errDown)
+func (d *deadAfterwards) Write(ctx context.Context, batch []ledger.Record) error {
+	return errors.Join(d.book.Write(ctx, batch), errDown)
 }

@@ -3,6 +3,7 @@ package groupreader
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/firstcome/firstcome/core/ledger"
 )
@@ -42,27 +43,35 @@ func (i *intake) put(r ledger.Record, size int) {
 	}
 }
 
-// take waits for records and returns a batch of what is there; nil when done is closed first.
-func (i *intake) take(done <-chan struct{}) []ledger.Record {
+// take waits for records and returns a batch of what is there: from ripe on, or when there is a full one. nil when done is
+// closed first.
+func (i *intake) take(done <-chan struct{}, ripe time.Time) []ledger.Record {
+	alarm := time.NewTimer(time.Until(ripe))
+	defer alarm.Stop()
 	for {
 		select {
 		case <-done: // also when there are records: who has let go writes no more
 			return nil
 		default:
 		}
-		if batch := i.batch(); batch != nil {
+		if batch := i.batch(!time.Now().Before(ripe)); batch != nil {
 			return batch
 		}
 		select {
 		case <-i.some:
+		case <-alarm.C:
 		case <-done:
 		}
 	}
 }
 
-func (i *intake) batch() []ledger.Record {
+// batch is what there is, or nil; unless it is ripe only a full one counts.
+func (i *intake) batch(ripe bool) []ledger.Record {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if !ripe && len(i.records) < i.batchRecords && i.bytes < i.batchBytes {
+		return nil
+	}
 	n, bytes := 0, 0
 	for n < len(i.records) && n < i.batchRecords && (n == 0 || bytes+i.sizes[n] <= i.batchBytes) {
 		bytes += i.sizes[n]

@@ -14,19 +14,23 @@ import (
 	"github.com/firstcome/firstcome/core/coupon"
 	"github.com/firstcome/firstcome/core/journal/kafkajournal"
 	"github.com/firstcome/firstcome/core/ledger"
+	"github.com/firstcome/firstcome/core/support/batching"
 )
 
-// Writer books records of one partition in the order of their offsets. nil: each of them is in the book, whatever became
-// of it, and will be there after a crash. An error: nothing may be marked; the same records come again. It is called for
-// many partitions at once, and ends when ctx does.
+// Writer books records of one or more partitions, those of each in the order of their offsets. nil: each of them is in the
+// book, whatever became of it, and will be there after a crash. An error: nothing may be marked; the same records come
+// again. It is called by several goroutines at once, never with the same partition, and ends when ctx does.
 type Writer interface {
-	Write(ctx context.Context, partition int32, batch []ledger.Record) error
+	Write(ctx context.Context, batch []ledger.Record) error
 }
 
 // Reader is one member of the consumers' group.
 type Reader struct {
 	cfg      Config
 	writer   Writer
+	together *batching.Batcher[[]ledger.Record, struct{}] // what partitions write at the same time
+	life     context.Context                              //nolint:containedctx // of all attempts; ends letGo after Run is to end
+	end      context.CancelFunc
 	log      *slog.Logger
 	metrics  *metrics
 	progress *progress
@@ -68,10 +72,15 @@ func New(cfg Config, writer Writer, log *slog.Logger, reg prometheus.Registerer)
 	if err = reg.Register(newWaitMetrics(p)); err != nil {
 		return nil, err
 	}
-	return &Reader{
+	r := &Reader{
 		cfg: cfg, writer: writer, log: log, metrics: m, progress: p, ends: ends,
 		session: errNoSession,
-	}, nil
+	}
+	r.life, r.end = context.WithCancel(context.Background())
+	r.together = batching.New(r.join, batching.Options{
+		Max: joined, Queue: maxPartitions, Workers: writers, Timeout: attemptTimeout,
+	})
+	return r, nil
 }
 
 // Run reads and writes until ctx ends, through every trouble of brokers and book. Then it lets the running attempts end
@@ -79,6 +88,7 @@ func New(cfg Config, writer Writer, log *slog.Logger, reg prometheus.Registerer)
 func (r *Reader) Run(ctx context.Context) error {
 	group, err := sarama.NewConsumerGroup(r.cfg.Journal.Brokers, r.cfg.Journal.Group, r.cfg.sarama())
 	if err != nil {
+		r.together.Close()
 		return errors.Join(err, r.ends.Close())
 	}
 	r.mu.Lock()
@@ -92,8 +102,10 @@ func (r *Reader) Run(ctx context.Context) error {
 		}
 	})
 	beside.Go(func() { r.watchLag(ctx) })
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(letGo, r.end) })()
 	r.sessions(ctx, group)
 	err = group.Close()
+	r.together.Close()
 	beside.Wait()
 	if err != nil { // the group finds out by itself within sessionTimeout
 		r.log.Warn("leaving the group", "error", r.explain(err))

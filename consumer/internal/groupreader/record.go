@@ -21,7 +21,7 @@ const (
 // refused here: what cannot be decoded is a record with Broken.
 func recordOf(m *sarama.ConsumerMessage) (ledger.Record, int) {
 	r := ledger.Record{
-		Offset: m.Offset, Key: cut(m.Key, maxKey), Payload: cut(m.Value, coupon.MaxPayloadKept), Attempts: attempts(m.Headers),
+		Partition: m.Partition, Offset: m.Offset, Key: cut(m.Key, maxKey), Payload: cut(m.Value, coupon.MaxPayloadKept), Attempts: attempts(m.Headers),
 	}
 	if r.Place, r.Broken = journal.Decode(m.Value); r.Broken != nil {
 		r.Reason = journal.Reason(r.Broken)

@@ -82,7 +82,7 @@ func narrowing(t *testing.T, b desk) {
 func belowIssued(t *testing.T, b desk) {
 	c := b.publish(t, total(10))
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, manyPlaces(c, 6)...)))
+	require.NoError(t, w.Write(t.Context(), records(0, manyPlaces(c, 6)...)))
 	var issued int64
 	_, err := b.book.BeginChange(t.Context(), c.ID, func(cur coupon.Terms, n int64) (coupon.Terms, error) {
 		issued = n

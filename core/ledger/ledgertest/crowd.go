@@ -43,7 +43,7 @@ func zombies(t *testing.T, b desk) {
 			for from := 0; from < n; from += step {
 				// They do not even agree on where a batch begins.
 				part := batch[max(from-z*11, 0):min(from+step, n)]
-				if err := w.Write(t.Context(), 0, part); err != nil {
+				if err := w.Write(t.Context(), part); err != nil {
 					t.Errorf("zombie %d: %v", z, err)
 				}
 			}
@@ -81,7 +81,7 @@ func manyPartitions(t *testing.T, b desk) {
 					want[p][c.ID]++
 				}
 				last = batch
-				if err := w.Write(t.Context(), int32(p), batch); err != nil {
+				if err := w.Write(t.Context(), of(int32(p), batch)); err != nil {
 					t.Errorf("partition %d: %v", p, err)
 				}
 			}
@@ -112,7 +112,7 @@ func manyAtCap(t *testing.T, b desk) {
 					seq := int64((n*size/2+i)*partitions + p + 1)
 					batch = append(batch, record(int64(n*size/2+i), place(c, fmt.Sprintf("u%d", seq), seq)))
 				}
-				if err := w.Write(t.Context(), int32(p), batch); err != nil {
+				if err := w.Write(t.Context(), of(int32(p), batch)); err != nil {
 					t.Errorf("partition %d: %v", p, err)
 				}
 			}
@@ -140,7 +140,7 @@ func manyInEvent(t *testing.T, b desk) {
 			for u := range users {
 				places = append(places, place(c, fmt.Sprintf("u%d", u), int64(u+1)))
 			}
-			if err := w.Write(t.Context(), int32(k), records(0, places...)); err != nil {
+			if err := w.Write(t.Context(), of(int32(k), records(0, places...))); err != nil {
 				t.Errorf("coupon %d: %v", k, err)
 			}
 		})

@@ -34,7 +34,7 @@ func rowRoundTrip(t *testing.T, b desk) {
 	p := place(c, "A.b_c:d@e-9", 57)
 	q := place(several, "u", 58, nth(2), key("K.e_y:1-2"))
 	before := time.Now()
-	require.NoError(t, w.Write(t.Context(), 3, records(100, p, q)))
+	require.NoError(t, w.Write(t.Context(), of(3, records(100, p, q))))
 
 	got, err := b.book.Issue(t.Context(), c.ID, p.UserID, 0)
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func sameBatchAgain(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	batch := records(0, manyPlaces(c, 200)...)
 	for range 3 {
-		require.NoError(t, w.Write(t.Context(), 0, batch))
+		require.NoError(t, w.Write(t.Context(), batch))
 		b.requireRows(t, c, 200)
 	}
 	require.Empty(t, b.failed(t, topic))
@@ -73,8 +73,8 @@ func halfNew(t *testing.T, b desk) {
 	c := b.publish(t, total(30))
 	w, topic := b.writer(t)
 	places := manyPlaces(c, 30)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, places[5:15]...)))
-	require.NoError(t, w.Write(t.Context(), 0, records(10, places...)))
+	require.NoError(t, w.Write(t.Context(), records(0, places[5:15]...)))
+	require.NoError(t, w.Write(t.Context(), records(10, places...)))
 	b.requireRows(t, c, 30)
 	require.Empty(t, b.failed(t, topic), "the guard counts new rows only")
 }
@@ -82,7 +82,7 @@ func halfNew(t *testing.T, b desk) {
 func firstCounts(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 5), place(c, "u", 3), place(c, "v", 4), place(c, "u", 9))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 5), place(c, "u", 3), place(c, "v", 4), place(c, "u", 9))))
 	got, err := b.book.Issue(t.Context(), c.ID, "u", 0)
 	require.NoError(t, err)
 	require.EqualValues(t, 5, got.Seq)
@@ -92,8 +92,8 @@ func firstCounts(t *testing.T, b desk) {
 func aliceAndAlice(t *testing.T, b desk) {
 	c := b.publish(t, total(3))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "alice", 1), place(c, "Alice", 2))))
-	require.NoError(t, w.Write(t.Context(), 0, records(2, place(c, "ALICE", 3))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "alice", 1), place(c, "Alice", 2))))
+	require.NoError(t, w.Write(t.Context(), records(2, place(c, "ALICE", 3))))
 	b.requireRows(t, c, 3)
 	require.Empty(t, b.failed(t, topic))
 	for user, seq := range map[string]int64{"alice": 1, "Alice": 2, "ALICE": 3} {
@@ -110,7 +110,7 @@ func overlappingBatches(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	all := records(0, manyPlaces(c, 100)...)
 	for _, part := range [][2]int{{0, 10}, {5, 25}, {0, 50}, {49, 51}, {25, 100}, {99, 100}} {
-		require.NoError(t, w.Write(t.Context(), 0, all[part[0]:part[1]]))
+		require.NoError(t, w.Write(t.Context(), all[part[0]:part[1]]))
 	}
 	b.requireRows(t, c, 100)
 	require.Empty(t, b.failed(t, topic))
@@ -119,11 +119,11 @@ func overlappingBatches(t *testing.T, b desk) {
 func severalPlaces(t *testing.T, b desk) {
 	c := b.publish(t, perUser(3), total(4))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0,
+	require.NoError(t, w.Write(t.Context(), records(0,
 		place(c, "u", 1, nth(1), key("a")), place(c, "u", 2, nth(2), key("b")), place(c, "v", 3, nth(1), key("a")),
 		place(c, "u", 1, nth(1), key("a")))))
 	b.requireRows(t, c, 3)
-	require.NoError(t, w.Write(t.Context(), 0, records(4,
+	require.NoError(t, w.Write(t.Context(), records(4,
 		place(c, "u", 7, nth(3), key("b")), // the same claim under another number, as after a rebuild
 		place(c, "u", 2, nth(2), key("b")),
 		place(c, "u", 8, nth(3), key("B")))))
@@ -137,8 +137,8 @@ func severalPlaces(t *testing.T, b desk) {
 func nthTaken(t *testing.T, b desk) {
 	c := b.publish(t, perUser(2), total(10))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1, nth(1), key("a")), place(c, "u", 2, nth(1), key("b")))))
-	require.NoError(t, w.Write(t.Context(), 0, records(2, place(c, "u", 3, nth(1), key("c")))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1, nth(1), key("a")), place(c, "u", 2, nth(1), key("b")))))
+	require.NoError(t, w.Write(t.Context(), records(2, place(c, "u", 3, nth(1), key("c")))))
 	require.Equal(t, []string{"1 nth_taken", "2 nth_taken"}, b.failed(t, topic))
 	b.requireRows(t, c, 1)
 }
@@ -147,10 +147,10 @@ func duplicateOfOldEpoch(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	batch := records(5, place(c, "u", 1))
-	require.NoError(t, w.Write(t.Context(), 0, batch))
+	require.NoError(t, w.Write(t.Context(), batch))
 	b.barrier(t, c, map[int32]int64{0: 0})
-	require.NoError(t, w.Write(t.Context(), 0, batch), "redelivered after a rebuild that overtook it")
-	require.NoError(t, w.Write(t.Context(), 0, records(6, place(c, "u", 1, epoch(99)))))
+	require.NoError(t, w.Write(t.Context(), batch), "redelivered after a rebuild that overtook it")
+	require.NoError(t, w.Write(t.Context(), records(6, place(c, "u", 1, epoch(99)))))
 	require.Empty(t, b.failed(t, topic))
 	b.requireRows(t, c, 1)
 }
@@ -158,9 +158,9 @@ func duplicateOfOldEpoch(t *testing.T, b desk) {
 func duplicateOfRevoked(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	b.exec(t, "UPDATE issues SET status = 'revoked' WHERE coupon_id = ?", c.ID)
-	require.NoError(t, w.Write(t.Context(), 0, records(1, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(1, place(c, "u", 1))))
 	got, err := b.book.Issue(t.Context(), c.ID, "u", 0)
 	require.NoError(t, err)
 	require.Equal(t, coupon.StatusRevoked, got.Status)
@@ -170,14 +170,14 @@ func duplicateOfRevoked(t *testing.T, b desk) {
 
 func emptyBatch(t *testing.T, b desk) {
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, nil))
-	require.NoError(t, w.Write(t.Context(), 0, []ledger.Record{}))
+	require.NoError(t, w.Write(t.Context(), nil))
+	require.NoError(t, w.Write(t.Context(), []ledger.Record{}))
 }
 
 func keyOfSingle(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1, key("k")))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1, key("k")))))
 	got, err := b.book.Issue(t.Context(), c.ID, "u", 0)
 	require.NoError(t, err)
 	require.Empty(t, got.Key)

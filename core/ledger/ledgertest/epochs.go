@@ -12,6 +12,7 @@ import (
 var epochTests = map[string]func(*testing.T, desk){
 	"a record behind a barrier is stale, before it good":       behindBarrier,
 	"only the record's own partition counts":                   otherPartitions,
+	"also when a batch holds records of several":               oneBatch,
 	"a partition that the barrier did not note counts as 0":    newPartition,
 	"every barrier above the record's epoch counts":            everyBarrier,
 	"a barrier of the record's own epoch does not count":       ownBarrier,
@@ -40,7 +41,7 @@ func behindBarrier(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 10})
-	require.NoError(t, w.Write(t.Context(), 0, records(8,
+	require.NoError(t, w.Write(t.Context(), records(8,
 		place(c, "before", 1), place(c, "last", 2), place(c, "first", 3), place(c, "behind", 4), place(c, "new", 5, epoch(2)))))
 	require.Equal(t, []string{"10 stale_epoch", "11 stale_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 3)
@@ -50,10 +51,24 @@ func otherPartitions(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 0, 1: 100, 2: 50})
-	require.NoError(t, w.Write(t.Context(), 1, records(99, place(c, "good", 1), place(c, "stale-in1", 2))))
-	require.NoError(t, w.Write(t.Context(), 2, records(49, place(c, "also-good", 3))))
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "stale-in0", 4))))
+	require.NoError(t, w.Write(t.Context(), of(1, records(99, place(c, "good", 1), place(c, "stale-in1", 2)))))
+	require.NoError(t, w.Write(t.Context(), of(2, records(49, place(c, "also-good", 3)))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "stale-in0", 4))))
 	require.Equal(t, []string{"0 stale_epoch", "100 stale_epoch"}, b.failed(t, topic))
+	b.requireRows(t, c, 2)
+}
+
+// oneBatch is otherPartitions with all records in one batch: each is judged by the end that was noted of its own.
+func oneBatch(t *testing.T, b desk) {
+	c := b.publish(t)
+	w, topic := b.writer(t)
+	b.barrier(t, c, map[int32]int64{0: 0, 1: 100, 2: 50})
+	batch := of(1, records(99, place(c, "good", 1), place(c, "stale-in1", 2)))
+	batch = append(batch, of(2, records(49, place(c, "also-good", 3)))...)
+	batch = append(batch, of(0, records(0, place(c, "stale-in0", 4)))...)
+	batch = append(batch, of(7, records(3, place(c, "stale-in7", 5)))...) // which the barrier did not note
+	require.NoError(t, w.Write(t.Context(), batch))
+	require.Equal(t, []string{"0 stale_epoch", "100 stale_epoch", "3 stale_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 2)
 }
 
@@ -61,7 +76,7 @@ func newPartition(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 10})
-	require.NoError(t, w.Write(t.Context(), 7, records(0, place(c, "old", 1), place(c, "new", 2, epoch(2)))))
+	require.NoError(t, w.Write(t.Context(), of(7, records(0, place(c, "old", 1), place(c, "new", 2, epoch(2))))))
 	require.Equal(t, []string{"0 stale_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 1)
 }
@@ -71,9 +86,9 @@ func everyBarrier(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 10})  // epoch 2
 	b.barrier(t, c, map[int32]int64{0: 100}) // epoch 3
-	require.NoError(t, w.Write(t.Context(), 0, records(20, place(c, "of-1", 1), place(c, "of-2", 2, epoch(2)), place(c, "of-3", 3, epoch(3)))),
+	require.NoError(t, w.Write(t.Context(), records(20, place(c, "of-1", 1), place(c, "of-2", 2, epoch(2)), place(c, "of-3", 3, epoch(3)))),
 		"the record of epoch 1 is behind barrier 2, though before the newest one")
-	require.NoError(t, w.Write(t.Context(), 0, records(100, place(c, "late-of2", 4, epoch(2)), place(c, "late-of3", 5, epoch(3)))))
+	require.NoError(t, w.Write(t.Context(), records(100, place(c, "late-of2", 4, epoch(2)), place(c, "late-of3", 5, epoch(3)))))
 	require.Equal(t, []string{"20 stale_epoch", "100 stale_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 3)
 }
@@ -82,7 +97,7 @@ func ownBarrier(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 10})
-	require.NoError(t, w.Write(t.Context(), 0, records(10, place(c, "u", 1, epoch(2)))))
+	require.NoError(t, w.Write(t.Context(), records(10, place(c, "u", 1, epoch(2)))))
 	require.Empty(t, b.failed(t, topic))
 	b.requireRows(t, c, 1)
 }
@@ -90,7 +105,7 @@ func ownBarrier(t *testing.T, b desk) {
 func futureEpoch(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1, epoch(2)), place(c, "v", 2), place(c, "u", 3))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1, epoch(2)), place(c, "v", 2), place(c, "u", 3))))
 	require.Equal(t, []string{"0 future_epoch"}, b.failed(t, topic))
 	b.requireRows(t, c, 2)
 	got, err := b.book.Issue(t.Context(), c.ID, "u", 0)
@@ -102,7 +117,7 @@ func noGate(t *testing.T, b desk) {
 	c := b.publish(t)
 	b.exec(t, "DELETE FROM gates WHERE tag = ?", c.Tag())
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	require.Equal(t, []string{"0 future_epoch"}, b.failed(t, topic))
 }
 
@@ -121,7 +136,7 @@ func manyGates(t *testing.T, b desk) {
 	for _, c := range coupons {
 		places = append(places, place(c, "u", 1))
 	}
-	require.NoError(t, w.Write(t.Context(), 0, records(0, places...)))
+	require.NoError(t, w.Write(t.Context(), records(0, places...)))
 	require.Len(t, b.failed(t, topic), 10)
 	for i, c := range coupons {
 		b.requireRows(t, c, int64(i/10))
@@ -135,9 +150,9 @@ func staleBeforeTaken(t *testing.T, b desk) {
 	b.barrier(t, several, map[int32]int64{0: 0})
 	b.barrier(t, one, map[int32]int64{0: 0})
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0,
+	require.NoError(t, w.Write(t.Context(), records(0,
 		place(several, "u", 1, nth(1), key("new"), epoch(2)), place(one, "u", 1, epoch(2)))))
-	require.NoError(t, w.Write(t.Context(), 0, records(2, place(several, "u", 1, nth(1), key("old")), place(two, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(2, place(several, "u", 1, nth(1), key("old")), place(two, "u", 1))))
 	require.Equal(t, []string{"2 stale_epoch", "3 stale_epoch"}, b.failed(t, topic))
 }
 
@@ -146,7 +161,7 @@ func staleAgain(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	b.barrier(t, c, map[int32]int64{0: 0})
 	for range 2 {
-		require.NoError(t, w.Write(t.Context(), 0, records(4, place(c, "u", 1))))
+		require.NoError(t, w.Write(t.Context(), records(4, place(c, "u", 1))))
 	}
 	require.Equal(t, []string{"4 stale_epoch"}, b.failed(t, topic))
 }
@@ -185,7 +200,7 @@ func batchWaitsForBarrier(t *testing.T, b desk) {
 	}
 	waited := b.book.SQL().Stats().WaitCount
 	written := make(chan error, 1)
-	go func() { written <- w.Write(t.Context(), 0, records(3, place(c, "u", 1))) }()
+	go func() { written <- w.Write(t.Context(), records(3, place(c, "u", 1))) }()
 	if b.file {
 		require.Eventually(t, func() bool { return b.book.SQL().Stats().WaitCount > waited }, patience, tick)
 	} else {

@@ -18,8 +18,8 @@ func secondCoupon(t *testing.T, b desk) {
 	event := b.event(t)
 	one, two := b.publish(t, ofEvent(event)), b.publish(t, ofEvent(event))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(one, "u", 1))))
-	require.NoError(t, w.Write(t.Context(), 0, records(1, place(two, "u", 1), place(two, "v", 2), place(two, "U", 3))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(one, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(1, place(two, "u", 1), place(two, "v", 2), place(two, "U", 3))))
 	require.Equal(t, []string{"1 event_limit"}, b.failed(t, topic))
 	b.requireRows(t, one, 1)
 	b.requireRows(t, two, 2)
@@ -30,7 +30,7 @@ func secondCouponInBatch(t *testing.T, b desk) {
 	one, two := b.publish(t, ofEvent(event)), b.publish(t, ofEvent(event))
 	w, topic := b.writer(t)
 	for range 2 {
-		require.NoError(t, w.Write(t.Context(), 0, records(0, place(two, "u", 1), place(one, "u", 1), place(one, "v", 2))))
+		require.NoError(t, w.Write(t.Context(), records(0, place(two, "u", 1), place(one, "u", 1), place(one, "v", 2))))
 	}
 	require.Equal(t, []string{"1 event_limit"}, b.failed(t, topic))
 	b.requireRows(t, one, 1)
@@ -41,7 +41,7 @@ func sameCouponOfEvent(t *testing.T, b desk) {
 	c := b.publish(t, ofEvent(b.event(t)))
 	w, topic := b.writer(t)
 	for offset := range int64(3) {
-		require.NoError(t, w.Write(t.Context(), 0, records(offset, place(c, "u", 1))))
+		require.NoError(t, w.Write(t.Context(), records(offset, place(c, "u", 1))))
 	}
 	require.Empty(t, b.failed(t, topic), "never event_limit")
 	b.requireRows(t, c, 1)
@@ -51,7 +51,7 @@ func freeCouponOfEvent(t *testing.T, b desk) {
 	event := b.event(t)
 	member, free, other := b.publish(t, ofEvent(event)), b.publish(t, ofEvent(event), freeUse()), b.publish(t, ofEvent(event), freeUse(), perUser(2))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0,
+	require.NoError(t, w.Write(t.Context(), records(0,
 		place(free, "u", 1), place(member, "u", 1), place(other, "u", 1, nth(1), key("a")), place(other, "u", 2, nth(2), key("b")))))
 	require.Empty(t, b.failed(t, topic))
 	b.requireRows(t, free, 1)
@@ -62,7 +62,7 @@ func hasIssue(t *testing.T, b desk) {
 	event := b.event(t)
 	one, two, free := b.publish(t, ofEvent(event)), b.publish(t, ofEvent(event)), b.publish(t, ofEvent(event), freeUse())
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(one, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(one, "u", 1))))
 	for _, want := range []struct {
 		coupon int64
 		user   string

@@ -35,7 +35,7 @@ func (b desk) fail(t *testing.T, n int) []int64 {
 	for i := range n {
 		batch = append(batch, ledger.Record{Offset: int64(i), Broken: fmt.Errorf("no %d", i), Reason: coupon.FailUndecodable})
 	}
-	require.NoError(t, w.Write(t.Context(), 0, batch))
+	require.NoError(t, w.Write(t.Context(), batch))
 	b.exec(t, "UPDATE failed_events SET next_attempt_at = '2026-01-01 00:00:00.000000'")
 	events, err := b.book.FailedEvents(t.Context(), 0, 1000, "", coupon.FailedWaiting)
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func (b desk) due(t *testing.T, limit int, owner string, lease time.Duration) []
 func notDueYet(t *testing.T, b desk) {
 	b = b.own(t)
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, []ledger.Record{{Broken: errors.New("no"), Reason: coupon.FailUndecodable}}))
+	require.NoError(t, w.Write(t.Context(), []ledger.Record{{Broken: errors.New("no"), Reason: coupon.FailUndecodable}}))
 	require.Empty(t, b.due(t, 10, "a", time.Minute), "ten seconds later")
 }
 
@@ -157,7 +157,7 @@ func closed(t *testing.T, b desk) {
 func failedOf(t *testing.T, b desk) {
 	c := b.publish(t, total(1))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "a", 1), place(c, "u", 2), place(c, "u", 3, epoch(9)))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "a", 1), place(c, "u", 2), place(c, "u", 3, epoch(9)))))
 	require.Equal(t, []string{"1 over_cap", "2 future_epoch"}, b.failed(t, topic))
 	got, err := b.book.FailedOf(t.Context(), c.ID, "u")
 	require.NoError(t, err)
@@ -177,7 +177,7 @@ func listFailed(t *testing.T, b desk) {
 	ids := b.fail(t, 25)
 	c := b.publish(t)
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(draft(1), "u", 1), place(c, "v", 1, epoch(5)))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(draft(1), "u", 1), place(c, "v", 1, epoch(5)))))
 	var seen []int64
 	for after := int64(0); ; {
 		page, err := b.book.FailedEvents(t.Context(), after, 10, coupon.FailUndecodable, coupon.FailedWaiting)

@@ -133,6 +133,14 @@ func records(from int64, places ...coupon.Place) []ledger.Record {
 	return out
 }
 
+// of puts records into a partition.
+func of(partition int32, all []ledger.Record) []ledger.Record {
+	for i := range all {
+		all[i].Partition = partition
+	}
+	return all
+}
+
 func (b desk) count(t *testing.T, query string, args ...any) int64 {
 	t.Helper()
 	var n int64

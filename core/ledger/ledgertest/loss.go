@@ -41,7 +41,7 @@ func deadlock(t *testing.T, b desk) {
 	other.exec(t, "INSERT INTO leases (name, owner, until) VALUES "+strings.Repeat(",(UUID(),'x',NOW())", 500)[1:])
 	other.query(t, "SELECT id FROM coupons WHERE id = ? FOR UPDATE", c.ID)
 	written := make(chan error, 1)
-	go func() { written <- w.Write(t.Context(), 0, records(0, place(c, "u", 1))) }()
+	go func() { written <- w.Write(t.Context(), records(0, place(c, "u", 1))) }()
 	b.waitForLock(t, "coupons")
 	other.exec(t, "DELETE FROM issues WHERE coupon_id = ? AND user_id = 'u'", c.ID) // locked by the writer: a circle
 	other.commit(t)
@@ -61,7 +61,7 @@ func killedInTheMiddle(t *testing.T, b desk) {
 	blocker := b.begin(t)
 	blocker.query(t, "SELECT id FROM coupons WHERE id = ? FOR UPDATE", c.ID)
 	written := make(chan error, 1)
-	go func() { written <- w.Write(t.Context(), 0, batch) }()
+	go func() { written <- w.Write(t.Context(), batch) }()
 	b.waitForLock(t, "coupons") // rows and failed event are inserted by now
 	for _, id := range b.waiting(t, "coupons") {
 		b.exec(t, fmt.Sprintf("KILL %d", id))
@@ -70,7 +70,7 @@ func killedInTheMiddle(t *testing.T, b desk) {
 	blocker.commit(t)
 	b.requireRows(t, c, 0)
 	require.Empty(t, b.failed(t, topic))
-	require.NoError(t, w.Write(t.Context(), 0, batch))
+	require.NoError(t, w.Write(t.Context(), batch))
 	b.requireRows(t, c, 2)
 	require.Equal(t, []string{"2 unknown_coupon"}, b.failed(t, topic))
 }
@@ -88,12 +88,12 @@ func lostCommit(t *testing.T, b desk) {
 	c := direct.publish(t, total(10))
 	w, topic := through.writer(t)
 	batch := records(0, place(c, "u", 1), place(c, "v", 2), place(draft(1), "x", 1))
-	require.NoError(t, w.Write(t.Context(), 0, records(10, place(c, "first", 9))))
+	require.NoError(t, w.Write(t.Context(), records(10, place(c, "first", 9))))
 
 	cut.atCommit()
-	require.Error(t, w.Write(t.Context(), 0, batch), "unknown is not yes")
+	require.Error(t, w.Write(t.Context(), batch), "unknown is not yes")
 	require.Eventually(t, func() bool { return len(direct.failed(t, topic)) == 1 }, patience, tick, "although it is there")
-	require.NoError(t, w.Write(t.Context(), 0, batch))
+	require.NoError(t, w.Write(t.Context(), batch))
 	direct.requireRows(t, c, 3)
 	require.Equal(t, []string{"2 unknown_coupon"}, direct.failed(t, topic))
 }
@@ -103,7 +103,7 @@ func failedSurvives(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	bad := place(c, "u", 1)
 	bad.AcceptedAt = time.Time{} // NULL where none may be
-	require.NoError(t, w.Write(t.Context(), 0, records(0, bad)))
+	require.NoError(t, w.Write(t.Context(), records(0, bad)))
 	require.Equal(t, []string{"0 refused_by_db"}, b.failed(t, topic), "the transaction that it failed in is gone, it is not")
 	b.requireRows(t, c, 0)
 }
@@ -112,9 +112,9 @@ func unwritable(t *testing.T, b desk) {
 	b = b.own(t)
 	c := b.publish(t)
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	b.exec(t, "DROP TABLE failed_events")
-	require.Error(t, w.Write(t.Context(), 0, records(1, place(c, "v", 2), place(draft(1), "x", 1))))
+	require.Error(t, w.Write(t.Context(), records(1, place(c, "v", 2), place(draft(1), "x", 1))))
 	b.requireRows(t, c, 1)
 	_ = topic // nothing to count: the table is gone
 }
@@ -127,10 +127,10 @@ func givenUp(t *testing.T, b desk) {
 	blocker.exec(t, "UPDATE coupons SET issued_count = issued_count + 0, min_order_amount = 1 WHERE id = ?", c.ID)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	require.Error(t, w.Write(ctx, 0, records(0, place(c, "u", 1))))
+	require.Error(t, w.Write(ctx, records(0, place(c, "u", 1))))
 	blocker.commit(t)
 	b.requireRows(t, c, 0)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	b.requireRows(t, c, 1)
 }
 
@@ -167,15 +167,15 @@ func goneAndBack(t *testing.T, b desk) {
 	through := desk{book: Open(t, cfg.FormatDSN())}
 	c := direct.publish(t)
 	w, topic := through.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "before", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "before", 1))))
 	cut.down(true)
 	for range 3 {
-		require.Error(t, w.Write(t.Context(), 0, records(1, place(c, "u", 2))))
+		require.Error(t, w.Write(t.Context(), records(1, place(c, "u", 2))))
 		require.Error(t, through.book.Ping(t.Context()))
 	}
 	direct.requireRows(t, c, 1)
 	cut.down(false)
-	require.NoError(t, w.Write(t.Context(), 0, records(1, place(c, "u", 2))))
+	require.NoError(t, w.Write(t.Context(), records(1, place(c, "u", 2))))
 	direct.requireRows(t, c, 2)
 	require.Empty(t, direct.failed(t, topic), "nothing goes to failed events for that")
 }
@@ -191,7 +191,7 @@ func otherProcess(t *testing.T, b desk) {
 	writing := other.begin(t)
 	writing.exec(t, "UPDATE coupons SET min_order_amount = 1 WHERE id = ?", c.ID)
 	written := make(chan error, 1)
-	go func() { written <- w.Write(t.Context(), 0, records(0, place(c, "u", 1))) }()
+	go func() { written <- w.Write(t.Context(), records(0, place(c, "u", 1))) }()
 	select {
 	case err := <-written:
 		t.Fatalf("it did not wait: %v", err)
@@ -205,7 +205,7 @@ func otherProcess(t *testing.T, b desk) {
 func wrongSchema(t *testing.T, b desk) {
 	empty := Open(t, b.fresh(t))
 	w := ledger.NewWriter(empty, ledger.WriterOptions{Topic: "t", Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-	err := w.Write(t.Context(), 0, records(0, place(coupon.Coupon{ID: 1}, "u", 1)))
+	err := w.Write(t.Context(), records(0, place(coupon.Coupon{ID: 1}, "u", 1)))
 	require.Error(t, err)
 	require.Equal(t, ledger.TroubleSchema, ledger.TroubleOf(err))
 	require.ErrorContains(t, err, "batch migrate")

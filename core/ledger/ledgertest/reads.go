@@ -37,7 +37,7 @@ func issuesOf(t *testing.T, b desk) {
 		}
 	}
 	places = append(places, place(coupons[0], user+"x", 9, key("k")))
-	require.NoError(t, w.Write(t.Context(), 0, records(0, places...)))
+	require.NoError(t, w.Write(t.Context(), records(0, places...)))
 	var seen []coupon.Issue
 	for after := (ledger.IssueKey{}); ; {
 		page, err := b.book.IssuesOf(t.Context(), user, after, 4)
@@ -65,7 +65,7 @@ func latestPlace(t *testing.T, b desk) {
 	c := b.publish(t, perUser(20))
 	w, _ := b.writer(t)
 	for n := 1; n <= 12; n++ {
-		require.NoError(t, w.Write(t.Context(), 0, records(int64(n), place(c, "u", int64(n), nth(n), key(fmt.Sprint("k", n))))))
+		require.NoError(t, w.Write(t.Context(), records(int64(n), place(c, "u", int64(n), nth(n), key(fmt.Sprint("k", n))))))
 	}
 	got, err := b.book.Issue(t.Context(), c.ID, "u", 0)
 	require.NoError(t, err)
@@ -104,7 +104,7 @@ func readersDoNotWait(t *testing.T, b desk) {
 	b = b.own(t)
 	c := b.publish(t)
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	writing := b.begin(t)
 	writing.exec(t, "UPDATE coupons SET state = 'closed' WHERE id = ?", c.ID)
 	writing.exec(t, "UPDATE issues SET status = 'used' WHERE coupon_id = ?", c.ID)

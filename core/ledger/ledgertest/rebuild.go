@@ -182,7 +182,7 @@ func loadAll(t *testing.T, b desk) {
 		}
 	}
 	places = append(places, place(small, "x", 1), place(member, "x", 1), place(sibling, "y", 1))
-	require.NoError(t, w.Write(t.Context(), 0, records(0, places...)))
+	require.NoError(t, w.Write(t.Context(), records(0, places...)))
 	b.exec(t, "UPDATE issues SET status = 'revoked' WHERE coupon_id = ? AND user_id = 'x'", small.ID)
 	b.exec(t, "UPDATE issues SET status = 'used' WHERE coupon_id = ?", member.ID)
 	b.change(t, small, setState(coupon.StatePaused)) // taken, not applied
@@ -249,7 +249,7 @@ func loadSnapshot(t *testing.T, b desk) {
 			seq := int64(n*105 + i + 1)
 			places = append(places, place(one, fmt.Sprintf("u%d", seq), seq), place(two, fmt.Sprintf("u%d", seq), seq))
 		}
-		return w.Write(t.Context(), 0, records(int64(n*210), places...))
+		return w.Write(t.Context(), records(int64(n*210), places...))
 	}
 	next := 0
 	for ; next < 10; next++ {
@@ -278,7 +278,7 @@ func loadSnapshot(t *testing.T, b desk) {
 func loadEnds(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, _ := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	stop := errors.New("stop")
 	none := func(coupon.Ref, []coupon.Place) error { return nil }
 	require.ErrorIs(t, b.book.LoadTags(t.Context(), []string{c.Tag()}, func([]coupon.Coupon) error { return stop }, none), stop)

@@ -25,7 +25,7 @@ var recountTests = map[string]func(*testing.T, desk){
 						seq := int64((n*batches+batch)*size + i + 1)
 						places = append(places, place(c, fmt.Sprintf("u%d", seq), seq))
 					}
-					if errs[n] = writer.Write(t.Context(), int32(n), records(int64(batch*size), places...)); errs[n] != nil {
+					if errs[n] = writer.Write(t.Context(), of(int32(n), records(int64(batch*size), places...))); errs[n] != nil {
 						return
 					}
 				}
@@ -45,7 +45,7 @@ var recountTests = map[string]func(*testing.T, desk){
 	"more rows than the total are a person's decision": func(t *testing.T, b desk) {
 		c := b.publish(t, total(3))
 		writer, _ := b.writer(t)
-		require.NoError(t, writer.Write(t.Context(), 0, records(0, place(c, "ann", 1), place(c, "bob", 2))))
+		require.NoError(t, writer.Write(t.Context(), records(0, place(c, "ann", 1), place(c, "bob", 2))))
 		b.exec(t, "UPDATE coupons SET issued_count = 1, total_quantity = 1 WHERE id = ?", c.ID)
 		_, _, err := b.book.Recount(t.Context(), c.ID)
 		require.ErrorIs(t, err, coupon.ErrBelowIssued)

@@ -30,11 +30,11 @@ func brokenKept(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
 	payload := []byte("\x00\xff{not json'\"\\")
-	require.NoError(t, w.Write(t.Context(), 4, []ledger.Record{
+	require.NoError(t, w.Write(t.Context(), of(4, []ledger.Record{
 		record(7, place(c, "a", 1)),
 		{Offset: 8, Key: []byte("k\x00\xfe'"), Payload: payload, Broken: errors.New("bad \xff thing \x00 'here'"), Reason: coupon.FailUnknownVersion},
 		record(9, place(c, "b", 2)),
-	}))
+	})))
 	b.requireRows(t, c, 2)
 	got := b.onlyFailed(t, topic)
 	require.WithinDuration(t, time.Now(), got.CreatedAt, time.Minute)
@@ -68,7 +68,7 @@ func (b desk) onlyFailed(t *testing.T, topic string) coupon.FailedEvent {
 
 func keptIsBounded(t *testing.T, b desk) {
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, []ledger.Record{{
+	require.NoError(t, w.Write(t.Context(), []ledger.Record{{
 		Key: bytes.Repeat([]byte("k"), 1000), Payload: bytes.Repeat([]byte("'"), 200_000),
 		Broken: errors.New(strings.Repeat("가", 3000)), Reason: coupon.FailUndecodable,
 	}}))
@@ -85,7 +85,7 @@ func onlyBroken(t *testing.T, b desk) {
 		batch = append(batch, ledger.Record{Offset: int64(i), Payload: bytes.Repeat([]byte("x"), 10_000), Broken: errors.New("no"), Reason: coupon.FailUndecodable})
 	}
 	for range 2 {
-		require.NoError(t, w.Write(t.Context(), 0, batch))
+		require.NoError(t, w.Write(t.Context(), batch))
 	}
 	require.Len(t, b.failed(t, topic), 150)
 }
@@ -93,7 +93,7 @@ func onlyBroken(t *testing.T, b desk) {
 func unknownCoupon(t *testing.T, b desk) {
 	c := b.publish(t)
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(draft(1), "u", 1), place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(draft(1), "u", 1), place(c, "u", 1))))
 	require.Equal(t, []string{"0 unknown_coupon"}, b.failed(t, topic))
 	b.requireRows(t, c, 1)
 }
@@ -101,9 +101,9 @@ func unknownCoupon(t *testing.T, b desk) {
 func couponLater(t *testing.T, b desk) {
 	c := draft(b.vendor(t))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0, place(c, "u", 1))))
+	require.NoError(t, w.Write(t.Context(), records(0, place(c, "u", 1))))
 	b.create(t, c)
-	require.NoError(t, w.Write(t.Context(), 0, records(1, place(c, "u", 1))), "nothing remembers that it was not there")
+	require.NoError(t, w.Write(t.Context(), records(1, place(c, "u", 1))), "nothing remembers that it was not there")
 	require.Equal(t, []string{"0 unknown_coupon"}, b.failed(t, topic))
 	b.requireRows(t, c, 1)
 }
@@ -111,7 +111,7 @@ func couponLater(t *testing.T, b desk) {
 func impossiblePlaces(t *testing.T, b desk) {
 	single, several := b.publish(t), b.publish(t, perUser(2))
 	w, topic := b.writer(t)
-	require.NoError(t, w.Write(t.Context(), 0, records(0,
+	require.NoError(t, w.Write(t.Context(), records(0,
 		place(single, "u", 1, nth(2)), place(several, "u", 2, nth(3), key("k")), place(several, "u", 3, nth(1)),
 		place(single, "u", 4, nth(0)), place(single, "v", 5), place(several, "v", 6, nth(2), key("k")),
 		place(single, "v ", 7), place(single, "", 8), place(single, "é", 9), place(single, strings.Repeat("u", 65), 10),
@@ -129,10 +129,10 @@ func refusedByDatabase(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	places := manyPlaces(c, 40)
 	places[23].AcceptedAt = time.Time{} // NULL where none may be; no decoder lets it through
-	require.NoError(t, w.Write(t.Context(), 0, records(100, places...)))
+	require.NoError(t, w.Write(t.Context(), records(100, places...)))
 	require.Equal(t, []string{"123 refused_by_db"}, b.failed(t, topic))
 	b.requireRows(t, c, 39)
-	require.NoError(t, w.Write(t.Context(), 0, records(100, places...)), "and again")
+	require.NoError(t, w.Write(t.Context(), records(100, places...)), "and again")
 	require.Equal(t, []string{"123 refused_by_db"}, b.failed(t, topic))
 	b.requireRows(t, c, 39)
 }
@@ -146,7 +146,7 @@ func refusedEverywhere(t *testing.T, b desk) {
 		batch[i].Place.AcceptedAt = time.Time{}
 		want = append(want, fmt.Sprintf("%d refused_by_db", i))
 	}
-	require.NoError(t, w.Write(t.Context(), 0, batch))
+	require.NoError(t, w.Write(t.Context(), batch))
 	require.Equal(t, want, b.failed(t, topic))
 	b.requireRows(t, c, int64(30-len(want)))
 }
@@ -156,7 +156,7 @@ func attemptsCount(t *testing.T, b desk) {
 	w, topic := b.writer(t)
 	r := record(1, place(c, "b", 2))
 	r.Attempts = 5
-	require.NoError(t, w.Write(t.Context(), 0, []ledger.Record{record(0, place(c, "a", 1)), r}))
+	require.NoError(t, w.Write(t.Context(), []ledger.Record{record(0, place(c, "a", 1)), r}))
 	got := b.onlyFailed(t, topic)
 	require.Equal(t, coupon.FailOverCap, got.Reason)
 	require.Equal(t, 5, got.Attempts)

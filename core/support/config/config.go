@@ -145,10 +145,13 @@ type Rebuild struct {
 
 // ConsumerConfig is how journal records become rows.
 type ConsumerConfig struct {
-	// BatchRecords is the most records of a partition in one transaction; 500 to 1000 is where bulk inserts are fastest.
+	// BatchRecords is the most records in one transaction; 500 to 1000 is where bulk inserts are fastest.
 	BatchRecords int `key:"batch_records" range:"1..10000"`
-	// BatchBytes is the most bytes of records in one transaction; it bounds the memory of a partition.
+	// BatchBytes is the most bytes of a partition's records in one transaction; it bounds the memory of a partition.
 	BatchBytes int `key:"batch_bytes" range:"1024..67108864"`
+	// BatchWait is how long a partition's records gather after a batch of it began, unless there are BatchRecords sooner.
+	// It is most of the time from "accepted" to "issued" while claims come, and divides what they cost the database.
+	BatchWait time.Duration `key:"batch_wait" range:"0s..10s"`
 	// StuckAfter is how long no attempt to write may end before /livez fails, so that the process is started anew. A
 	// database that is down ends attempts (with errors) and is no reason.
 	StuckAfter time.Duration `key:"stuck_after" range:"5s..1h"`
