@@ -88,7 +88,7 @@ func onRealParts(t *testing.T, open func(t *testing.T) *ledger.Book) {
 				}
 				defer func() { failed = failed || t.Failed() }()
 				gate.Flush("")
-				w := worldOf(t, newRealBook(t, book), gate, 2)
+				w := worldOf(t, newRealBook(t, book), gate)
 				w.m, w.lease = realM, realLease
 				w.prefix = fmt.Sprintf("%x ", rand.Uint64())
 				s := &simulation{t: t, w: w}
@@ -104,7 +104,7 @@ func TestABigCouponComesBackOnSQLiteAndRedis(t *testing.T) {
 	gate, ledgerBook := newRealGate(t), ledgertest.SQLite(t)
 	require.NoError(t, ledgerBook.CreateVendor(t.Context(), 1, "vendor"))
 	book := newRealBook(t, ledgerBook)
-	w := worldOf(t, book, gate, 2)
+	w := worldOf(t, book, gate)
 	w.m, w.lease = realM, realLease
 	id := w.publish(0, nil, 1)
 

@@ -142,7 +142,7 @@ type linRun struct {
 func newLinRun(t *testing.T, c linCase, seed uint64, gate gates, mutant func(gates) admission.Gate) *linRun {
 	t.Helper()
 	book := fakebook.NewBook()
-	r := &linRun{linCase: c, w: worldOf(t, book, gate, 2), record: claimtest.NewRecorder(linM), seed: seed, name: t.Name()}
+	r := &linRun{linCase: c, w: worldOf(t, book, gate), record: claimtest.NewRecorder(linM), seed: seed, name: t.Name()}
 	r.w.m, r.w.prefix = linM, fmt.Sprintf("%s %d ", t.Name(), seed)
 	r.record.Early, r.record.Late = linSlack, linSlack
 	r.model.Dense = !c.losses

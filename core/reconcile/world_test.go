@@ -78,14 +78,14 @@ type world struct {
 
 func newWorld(t tester) *world {
 	book := fakebook.NewBook()
-	w := worldOf(t, book, memgate.New(memgate.Options{}), 2)
+	w := worldOf(t, book, memgate.New(memgate.Options{}))
 	w.fake = book
 	return w
 }
 
-func worldOf(t tester, book books, gate gates, partitions int) *world {
+func worldOf(t tester, book books, gate gates) *world {
 	return &world{
-		t: t, ctx: context.Background(), m: m, book: book, log: fakebook.NewLog(partitions), gate: gate,
+		t: t, ctx: context.Background(), m: m, book: book, log: fakebook.NewLog(2), gate: gate,
 		promised: map[string]coupon.Place{}, pos: map[int32]int64{}, heard: map[int64]int64{},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/firstcome/firstcome/api"
 	"github.com/firstcome/firstcome/core/support/config"
@@ -16,6 +17,11 @@ import (
 )
 
 func main() { os.Exit(run()) }
+
+// gcPercent is how much garbage there may be beside what is alive before it is collected. A claim leaves some 10 KiB and an
+// api keeps tens of megabytes alive; with Go's 100 the collector takes a tenth of the processor in a storm, with this a
+// third of that, for at most five times the memory. GOGC goes first.
+const gcPercent = 400
 
 // run returns the exit status: 0 stopped as asked, 1 failed, 2 the command line or the configuration cannot be used.
 func run() int {
@@ -42,6 +48,9 @@ func run() int {
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err) // it names the program itself
 		return 2
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	ctx, stop := lifecycle.Signals(context.Background())
 	defer stop()

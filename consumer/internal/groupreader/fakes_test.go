@@ -62,12 +62,13 @@ func (b *book) Write(ctx context.Context, batch []ledger.Record) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for from, to := 0, 0; from < len(batch); from = to { // what several partitions wrote together
-		partition := batch[from].Partition
-		for to = from; to < len(batch) && batch[to].Partition == partition; to++ {
+	for from := 0; from < len(batch); { // what several partitions wrote together
+		partition, to := batch[from].Partition, from
+		for ; to < len(batch) && batch[to].Partition == partition; to++ {
 			continue
 		}
 		b.batches[partition] = append(b.batches[partition], batch[from:to])
+		from = to
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestRecordsGatherAfterABatch(t *testing.T) {
 		b.cfg.BatchWait = 100 * time.Millisecond
 		b.start()
 		defer func() { b.stop(); <-b.done }()
-		time.Sleep(30 * time.Millisecond) // virtual: somewhere between two of the instants
+		<-time.After(30 * time.Millisecond) // virtual: somewhere between two of the instants
 		began := time.Now()
 		b.send(0, good(0))
 		synctest.Wait()
@@ -60,10 +60,10 @@ func TestRecordsGatherAfterABatch(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Len(t, b.book.offsets(3), 1, "gathering")
-		time.Sleep(70*time.Millisecond - time.Nanosecond)
+		<-time.After(70*time.Millisecond - time.Nanosecond)
 		synctest.Wait()
 		require.Len(t, b.book.offsets(3), 1, "still")
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		synctest.Wait()
 		require.Len(t, b.book.offsets(3), 6, "all at once")
 		require.Equal(t, 2, b.book.attempts())
