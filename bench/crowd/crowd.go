@@ -4,9 +4,11 @@
 package crowd
 
 import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -26,17 +28,14 @@ type Plan struct {
 // MaxUsers bounds a crowd: its tokens take 150 MB then.
 const MaxUsers = 1_000_000
 
-// Name of the i-th user, of 9 characters with a prefix of two.
-func (p Plan) Name(i int) string { return p.Prefix + zeros[:max(7-digits(i), 0)] + strconv.Itoa(i) }
-
-const zeros = "0000000"
-
-func digits(i int) int {
-	n := 1
-	for ; i >= 10; i /= 10 {
-		n++
-	}
-	return n
+// Name of the i-th user: the prefix and 8 hexadecimal digits. No two are the same, and their order is no order, as that of
+// real users who come one after the other is none.
+func (p Plan) Name(i int) string {
+	x := uint32(i)
+	x = (x ^ x>>16) * 0x85ebca6b
+	x = (x ^ x>>13) * 0xc2b2ae35
+	x ^= x >> 16
+	return p.Prefix + string(hex.AppendEncode(nil, binary.BigEndian.AppendUint32(nil, x)))
 }
 
 // Expect is the only answer that is right.
@@ -57,7 +56,8 @@ type Outcome struct {
 	Status     Statuses   `json:"status"`
 	Wrong      int        `json:"wrong"` // answers that are not what was expected
 	FirstWrong string     `json:"first_wrong,omitempty"`
-	Errors     int        `json:"errors"` // requests without an answer
+	Unknown    int        `json:"unknown"` // answers "not known at the moment" (503): not wrong, and no measurement either
+	Errors     int        `json:"errors"`  // requests without an answer
 	FirstError string     `json:"first_error,omitempty"`
 	Late       int        `json:"late"` // of an open loop: sent more than 5 ms after they were due
 	Latencies  []Quantile `json:"latencies"`
@@ -89,12 +89,19 @@ func (o Outcome) Quantile(q float64) float64 {
 	return 0
 }
 
-// Right is an error where not every user heard what was expected.
+// ErrUnknown is that some users were told to ask again. The product may say so when it is not answered in time itself.
+var ErrUnknown = errors.New("users were told that the outcome is not known")
+
+// Right is an error where not every user heard what was expected; ErrUnknown where that is all.
 func (o Outcome) Right() error {
-	if o.Wrong > 0 || o.Errors > 0 {
+	switch {
+	case o.Wrong > 0 || o.Errors > 0:
 		return fmt.Errorf("%d wrong answers (%s), %d requests without an answer (%s)", o.Wrong, o.FirstWrong, o.Errors, o.FirstError)
+	case o.Unknown > 0:
+		return fmt.Errorf("%d %w", o.Unknown, ErrUnknown)
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (e Expect) status() int {

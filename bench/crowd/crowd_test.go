@@ -115,6 +115,28 @@ func TestAWrongAnswerIsTold(t *testing.T) {
 	}
 }
 
+func TestAnUnknownOutcomeIsNoWrongAnswer(t *testing.T) {
+	t.Parallel()
+	target := desk(t, func(int64, string) (int, string) {
+		return http.StatusServiceUnavailable, `{"status":503,"code":"unavailable"}`
+	})
+	o := send(t, crowd.Plan{Targets: []string{target}, Users: 5, Expect: crowd.Receipt})
+	require.ErrorIs(t, o.Right(), crowd.ErrUnknown)
+	require.Equal(t, 5, o.Unknown)
+	require.Zero(t, o.Wrong)
+}
+
+func TestNoTwoUsersHaveTheSameName(t *testing.T) {
+	t.Parallel()
+	plan, seen := crowd.Plan{Prefix: "user.id-"}, map[string]bool{}
+	for i := range 100_000 {
+		name := plan.Name(i)
+		require.Len(t, name, 16)
+		require.False(t, seen[name], name)
+		seen[name] = true
+	}
+}
+
 func TestSoldOutIsARightAnswer(t *testing.T) {
 	t.Parallel()
 	target := desk(t, func(int64, string) (int, string) {

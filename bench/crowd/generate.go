@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -21,6 +23,9 @@ const ready = "ready\n"
 
 // Generate is the generator's process: see the package comment.
 func Generate(ctx context.Context, in io.Reader, out io.Writer) error {
+	// One thread sends some hundred thousand requests a second. Two would look for work in each other's queue all the time,
+	// on processors that others need.
+	runtime.GOMAXPROCS(1)
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {
@@ -62,7 +67,7 @@ func (p Plan) send(ctx context.Context, claims *loadgen.Claims) (Outcome, error)
 	}
 	o := Outcome{
 		Seconds: res.Elapsed.Seconds(), PerSecond: res.PerSecond(), Answered: res.Answered(), Status: res.Status,
-		Wrong: ear.wrong, FirstWrong: ear.first, Errors: res.Errors, Late: res.Late,
+		Wrong: ear.wrong, FirstWrong: ear.first, Unknown: ear.unknown, Errors: res.Errors, Late: res.Late,
 		Processor: (processorTime() - before).Seconds(),
 	}
 	if res.Err != nil {
@@ -85,9 +90,10 @@ type ear struct {
 	plan Plan
 	seqs []int64 // each user's own place, so that nobody waits for anybody
 
-	mu    sync.Mutex
-	wrong int
-	first string
+	mu      sync.Mutex
+	wrong   int
+	first   string
+	unknown int
 }
 
 func (e *ear) hear(i, status int, body []byte) {
@@ -105,7 +111,9 @@ func (e *ear) hear(i, status int, body []byte) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.wrong++; e.wrong == 1 {
+	if status == http.StatusServiceUnavailable && has(body, `"code":"`, "unavailable") {
+		e.unknown++
+	} else if e.wrong++; e.wrong == 1 {
 		e.first = fmt.Sprintf("%d %s", status, body)
 	}
 }

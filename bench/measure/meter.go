@@ -3,7 +3,6 @@ package measure
 import (
 	"time"
 
-	"github.com/firstcome/firstcome/bench/crowd"
 	"github.com/firstcome/firstcome/bench/world"
 )
 
@@ -25,34 +24,26 @@ func startMeter(pids map[string]int) (*meter, error) {
 	return m, nil
 }
 
-// stop is the processor time since the start in microseconds a request, the generator's beside it.
-func (m *meter) stop(o crowd.Outcome) (map[string]float64, error) {
-	used := map[string]float64{"generator": o.Processor * 1e6 / float64(o.Answered)}
-	return used, m.stopInto(used, o)
-}
-
-func (m *meter) stopInto(used map[string]float64, o crowd.Outcome) error {
+// stopInto adds the processor time since the start, in microseconds for each of so many requests.
+func (m *meter) stopInto(used map[string]float64, requests int) error {
 	for part, pid := range m.pids {
 		now, err := world.ProcessorTime(pid)
 		if err != nil {
 			return err
 		}
-		used[part] = float64((now - m.before[part]).Microseconds()) / float64(o.Answered)
+		used[part] = float64((now - m.before[part]).Microseconds()) / float64(requests)
 	}
 	return nil
 }
 
-// meters are of those whose work ends with the last answer, and of those that go on until the last row.
-func (s *Suite) meters() (front, back *meter, err error) {
+// parts are the processes whose work on a claim ends with its answer, and those that go on until it is a row.
+func (s *Suite) parts() (front, back map[string]int, err error) {
 	pids := map[string]int{}
 	for _, server := range []string{"redis", "kafka", "mysql"} {
 		if pids[server], err = s.World.Server(server); err != nil {
 			return nil, nil, err
 		}
 	}
-	if front, err = startMeter(map[string]int{"api": s.api.PID(), "redis": pids["redis"]}); err != nil {
-		return nil, nil, err
-	}
-	back, err = startMeter(map[string]int{"consumer": s.consumer.PID(), "kafka": pids["kafka"], "mysql": pids["mysql"]})
-	return front, back, err
+	return map[string]int{"api": s.api.PID(), "redis": pids["redis"]},
+		map[string]int{"consumer": s.consumer.PID(), "kafka": pids["kafka"], "mysql": pids["mysql"]}, nil
 }

@@ -3,6 +3,7 @@ package world
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +13,12 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // admin makes vendors, events and coupons by the product's own api.
 type admin struct {
+	client *http.Client
 	base   string
 	token  string
 	vendor int64
@@ -32,7 +35,10 @@ func (w *World) Administer(ctx context.Context, api *Role) error {
 	if err != nil {
 		return err
 	}
-	w.admin = admin{base: "http://" + api.Addr, token: token}
+	w.admin = admin{
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: publishers}, Timeout: readyWithin},
+		base:   "http://" + api.Addr, token: token,
+	}
 	w.admin.vendor, err = w.admin.create(ctx, "vendors", map[string]any{"name": unique("vendor")})
 	return err
 }
@@ -46,6 +52,22 @@ func (w *World) Publish(ctx context.Context, fields map[string]any) (int64, erro
 	return w.admin.create(ctx, "coupons", body)
 }
 
+// publishers is how many admins publish at the same time; the api puts what comes together into shared calls.
+const publishers = 64
+
+// PublishMany publishes so many coupons of many admins.
+func (w *World) PublishMany(ctx context.Context, n int) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(publishers)
+	for range n {
+		all.Go(func() error {
+			_, err := w.Publish(ctx, nil)
+			return err
+		})
+	}
+	return all.Wait()
+}
+
 // Event makes an event.
 func (w *World) Event(ctx context.Context) (int64, error) {
 	return w.admin.create(ctx, "events", map[string]any{
@@ -53,7 +75,7 @@ func (w *World) Event(ctx context.Context) (int64, error) {
 	})
 }
 
-func unique(what string) string { return fmt.Sprintf("%s %d", what, time.Now().UnixNano()) }
+func unique(what string) string { return what + " " + rand.Text() }
 
 func (a admin) create(ctx context.Context, what string, body map[string]any) (int64, error) {
 	text, err := json.Marshal(body)
@@ -66,7 +88,7 @@ func (a admin) create(ctx context.Context, what string, body map[string]any) (in
 	}
 	req.Header.Set("Authorization", "Bearer "+a.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := a.client.Do(req)
 	if err != nil {
 		return 0, err
 	}

@@ -55,13 +55,26 @@ func (w *World) Start(ctx context.Context, name string) (*Role, error) {
 	return r, w.launch(ctx, r, cmd, r.Ops+"/readyz")
 }
 
-// Serve starts a server that is no role of the product, with the settings of the environment, and waits until ready
-// answers 200.
-func (w *World) Serve(ctx context.Context, name, addr, ready string, program string, args ...string) (*Role, error) {
-	cmd := exec.Command(program, args...) //nolint:gosec,noctx // a program of this repository, stopped by Close
+// Serve starts a server that is no role of the product, with the roles' settings and -addr as its last argument, and waits
+// until its /readyz answers 200.
+func (w *World) Serve(ctx context.Context, name, program string, args ...string) (*Role, error) {
+	addr, err := freeAddr(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(program, append(args, "-addr", addr)...) //nolint:gosec,noctx // a program of this repository, stopped by Close
 	cmd.Env = w.env
 	r := &Role{Name: name, Addr: addr}
-	return r, w.launch(ctx, r, cmd, ready)
+	return r, w.launch(ctx, r, cmd, "http://"+addr+"/readyz")
+}
+
+// ServeSelf is Serve for a command of this program.
+func (w *World) ServeSelf(ctx context.Context, command string) (*Role, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return w.Serve(ctx, command, self, command)
 }
 
 func (w *World) launch(ctx context.Context, r *Role, cmd *exec.Cmd, ready string) error {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/IBM/sarama"
 	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 	"github.com/gofrs/flock"
 	"github.com/redis/go-redis/v9"
@@ -40,6 +39,7 @@ type World struct {
 	env   []string
 	logs  string // folder of the roles' logs
 	admin admin
+	spare bool // its topic is made
 	undo  []func(context.Context) error
 }
 
@@ -74,7 +74,7 @@ func Open(ctx context.Context, o Options) (_ *World, err error) {
 	if err = w.command(ctx, "batch", "migrate"); err != nil {
 		return nil, err
 	}
-	w.later(w.deleteTopic)
+	w.later(func(context.Context) error { return w.deleteTopic(w.Topic) })
 	return w, nil
 }
 
@@ -151,14 +151,6 @@ func (w *World) takeRedis(ctx context.Context) error {
 		return empty(ctx)
 	}
 	return errors.New("all 15 databases of Redis are held by other measurements and tests")
-}
-
-func (w *World) deleteTopic(context.Context) error {
-	client, err := sarama.NewClusterAdmin(w.Brokers, sarama.NewConfig())
-	if err != nil {
-		return err
-	}
-	return errors.Join(client.DeleteTopic(w.Topic), client.Close())
 }
 
 // cleanEnv is the environment without anybody's settings.

@@ -31,8 +31,8 @@ func run(ctx context.Context, args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == crowd.Subcommand:
 		return crowd.Generate(ctx, os.Stdin, os.Stdout)
-	case len(args) == 2 && args[0] == limits.EmptySubcommand:
-		return limits.ServeEmpty(args[1])
+	case len(args) == 3 && args[0] == limits.EmptySubcommand:
+		return limits.ServeEmpty(args[2]) // behind -addr
 	default:
 		return measureAll(ctx, args)
 	}
