@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"errors"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,18 +21,33 @@ func Own(t *testing.T) func(*servers.Server, error) *servers.Server {
 	t.Helper()
 	return func(s *servers.Server, err error) *servers.Server {
 		t.Helper()
+		return OwnAll(t)([]*servers.Server{s}, err)[0]
+	}
+}
+
+// OwnAll is Own for servers that have to start at the same time, because one alone has no quorum.
+func OwnAll(t *testing.T) func([]*servers.Server, error) []*servers.Server {
+	t.Helper()
+	return func(all []*servers.Server, err error) []*servers.Server {
+		t.Helper()
 		if os.Getenv("FIRSTCOME_KAFKA_BROKERS") == "" {
 			t.Skip("starts real servers: FIRSTCOME_KAFKA_BROKERS is not set (make test-real sets it)")
 		}
 		require.NoError(t, err)
-		t.Cleanup(func() {
-			require.NoError(t, s.Close())
-			if t.Failed() {
-				log := s.Log()
-				t.Logf("--- the server at %s said:\n%s", s.Addr(), log[max(0, len(log)-16<<10):])
-			}
-		})
-		require.NoError(t, s.Start(t.Context()))
-		return s
+		errs := make([]error, len(all))
+		var starting sync.WaitGroup
+		for i, s := range all {
+			t.Cleanup(func() {
+				require.NoError(t, s.Close())
+				if t.Failed() {
+					log := s.Log()
+					t.Logf("--- the server at %s said:\n%s", s.Addr(), log[max(0, len(log)-16<<10):])
+				}
+			})
+			starting.Go(func() { errs[i] = s.Start(t.Context()) })
+		}
+		starting.Wait()
+		require.NoError(t, errors.Join(errs...))
+		return all
 	}
 }
