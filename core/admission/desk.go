@@ -84,6 +84,7 @@ type Outcome struct {
 // Desk is the use case of a claim: gate, journal, gate (rules 3 to 8). Its methods may be called concurrently.
 type Desk struct {
 	deps     DeskDeps
+	sender   Sender // the journal, if it is one
 	metrics  *deskMetrics
 	asks     lanes[question, word]
 	confirms lanes[confirmation, bool]
@@ -118,7 +119,8 @@ func NewDesk(deps DeskDeps) *Desk {
 	d.life, d.end = context.WithCancel(context.Background())
 	d.answerBy = deadlines{base: d.life, length: deps.AnswerTimeout}
 	d.lateBy = deadlines{base: d.life, length: lateTimeout}
-	d.spare.New = func() any { return &journey{done: make(chan error, 1)} }
+	d.sender, _ = deps.Journal.(Sender)
+	d.spare.New = func() any { return newJourney(d) }
 	d.openLanes(deps.AnswerTimeout)
 	return d
 }

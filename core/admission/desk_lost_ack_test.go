@@ -86,9 +86,7 @@ func TestALostAnswerOfTheGateIsUnknownAndTheRetryGetsThePlace(t *testing.T) {
 
 func TestALateAcknowledgementIsStillConfirmedWithItsOwnSeqAndEpoch(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t)
-		defer s.close()
+	bothWays(t, func(t *testing.T, s *shop) {
 		s.publish(sale(7, 1))
 		wake := s.journal.sleep()
 		began := time.Now()
@@ -201,16 +199,16 @@ func TestARebuildBetweenAppendAndConfirmIsNeverAPromise(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
-			defer s.close()
-			s.publish(sale(7, 1))
-			s.gate.set(func(g *tap) {
-				g.beforeConfirm = sync.OnceFunc(func() { s.rebuild(2, rows, sale(7, 1)) })
+			bothWays(t, func(t *testing.T, s *shop) {
+				s.publish(sale(7, 1))
+				s.gate.set(func(g *tap) {
+					g.beforeConfirm = sync.OnceFunc(func() { s.rebuild(2, rows, sale(7, 1)) })
+				})
+				_, err := s.desk.Claim(t.Context(), 7, "alice", "")
+				require.ErrorIs(t, err, admission.ErrUnconfirmed)
+				require.Len(t, s.journal.all(), 1, "of epoch 1: the barrier decides what becomes of it")
+				require.Empty(t, s.reported())
 			})
-			_, err := s.desk.Claim(t.Context(), 7, "alice", "")
-			require.ErrorIs(t, err, admission.ErrUnconfirmed)
-			require.Len(t, s.journal.all(), 1, "of epoch 1: the barrier decides what becomes of it")
-			require.Empty(t, s.reported())
 		})
 	}
 }

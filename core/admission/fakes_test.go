@@ -34,8 +34,12 @@ type journal struct {
 	malformed func(coupon.Place) bool // refuses to encode it
 	asleep    chan struct{}           // not nil: appends wait until it is closed, or their context ends
 	took      time.Duration           // what a good append takes
+	waits     bool                    // takes no place without somebody waiting for it
 	values    []any                   // what the context of each append carried under traceKey
 }
+
+// journalSettles is within which time it says what became of a place that was sent.
+const journalSettles = 30 * time.Second
 
 type traceKey struct{}
 
@@ -73,6 +77,22 @@ func (j *journal) Append(ctx context.Context, p coupon.Place) error {
 		return errKafkaDown
 	}
 	return nil
+}
+
+// Send implements admission.Sender for every second place, so that each test meets both ways of handing over.
+func (j *journal) Send(ctx context.Context, p coupon.Place, done func(error)) bool {
+	j.mu.Lock()
+	waits := j.waits || p.Seq%2 == 0
+	j.mu.Unlock()
+	if waits {
+		return false
+	}
+	settled, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalSettles)
+	go func() {
+		defer cancel()
+		done(j.Append(settled, p))
+	}()
+	return true
 }
 
 func (j *journal) set(change func(*journal)) {
@@ -270,6 +290,22 @@ type shop struct {
 
 	mu      sync.Mutex
 	unsound []coupon.UnsoundError
+}
+
+// bothWays runs a test with places that are sent to the journal and with places that somebody waits for.
+func bothWays(t *testing.T, test func(t *testing.T, s *shop)) {
+	t.Helper()
+	for name, waits := range map[string]bool{"sent": false, "waited for": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t)
+				defer s.close()
+				s.journal.waits = waits
+				test(t, s)
+			})
+		})
+	}
 }
 
 func newShop(t testing.TB) *shop {

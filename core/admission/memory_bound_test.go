@@ -21,24 +21,33 @@ import (
 
 // soldOut is a gate all of whose coupons are sold out to so many holders each, who are called <coupon>-<number>.
 type soldOut struct {
-	holders  int64
+	holders  int64        // at the beginning
+	grown    atomic.Int64 // that many now, if not 0
 	looks    atomic.Int64
 	down     atomic.Bool
 	open     atomic.Bool // it gives places
 	restless atomic.Bool // the members of its event change from look to look
 }
 
+func (g *soldOut) count() int64 {
+	if n := g.grown.Load(); n > 0 {
+		return n
+	}
+	return g.holders
+}
+
 func (g *soldOut) Views(_ context.Context, refs []coupon.Ref) []coupon.ViewAnswer {
 	look := g.looks.Add(1)
 	answers := make([]coupon.ViewAnswer, len(refs))
+	holders := g.count()
 	for i := range refs {
 		if g.down.Load() {
 			answers[i].Err = context.DeadlineExceeded
 			continue
 		}
 		answers[i].View = coupon.View{
-			Terms: coupon.Terms{Total: &g.holders, State: coupon.StateOpen, ClosesAt: time.Now().Add(time.Hour)},
-			Taken: g.holders, Epoch: 1, Generation: 1, Now: time.Now(),
+			Terms: coupon.Terms{Total: &holders, State: coupon.StateOpen, ClosesAt: time.Now().Add(time.Hour)},
+			Taken: holders, Epoch: 1, Generation: 1, Now: time.Now(),
 		}
 		if g.restless.Load() {
 			answers[i].View.Members = look
@@ -53,7 +62,7 @@ func (g *soldOut) Views(_ context.Context, refs []coupon.Ref) []coupon.ViewAnswe
 func (g *soldOut) EachName(_ context.Context, ref coupon.Ref, each func(string)) error {
 	name := strconv.AppendInt(nil, ref.CouponID, 10)
 	name = append(name, '-')
-	for n := range g.holders {
+	for n := range g.count() {
 		each(string(strconv.AppendInt(name[:len(name):len(name)], n, 10)))
 	}
 	return nil
@@ -189,7 +198,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.LessOrEqual(t, gauge(t, registry, "firstcome_admission_memory_bytes"), float64(room))
 	require.Greater(t, gauge(t, registry, "firstcome_admission_memory_bytes"), float64(room)/2)
 
-	gate.holders = 100_000
+	gate.grown.Store(100_000)
 	for range 100 {
 		m.Met(refOf(99), coupon.SoldOut)
 	}

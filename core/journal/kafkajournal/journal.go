@@ -59,22 +59,41 @@ func (j *Journal) append(ctx context.Context, p coupon.Place, headers []sarama.R
 	if err := j.tally.reserve(ctx); err != nil {
 		return err
 	}
-	d := &delivery{began: time.Now(), done: make(chan error, 1)}
-	d.record = sarama.ProducerMessage{
-		Topic: j.cfg.Topic, Headers: headers, Metadata: d,
-		Key:   sarama.StringEncoder(p.UserID),
-		Value: sarama.ByteEncoder(journal.Encode(make([]byte, 0, recordRoom), p)),
-	}
+	done := make(chan error, 1) // holds one: settling never waits for the one who asked
+	d := j.deliver(p, headers, func(err error) { done <- err })
 	if err := j.hand(ctx, d); err != nil {
 		j.tally.free(1)
 		return err
 	}
 	select {
-	case err := <-d.done:
-		return j.cfg.explain(err)
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("no acknowledgement in time: %w", ctx.Err())
 	}
+}
+
+// Send implements admission.Sender. What it has taken is settled within the time of Sarama's repetitions, and at the
+// latest when the connection is given up as stalled (stalledFor and abandonAfter).
+func (j *Journal) Send(_ context.Context, p coupon.Place, done func(error)) bool {
+	if journal.Check(p) != nil || !j.tally.reserved() {
+		return false
+	}
+	if l, _, _ := j.keeper.state(); l != nil && l.sendNow(j.deliver(p, nil, done)) {
+		return true
+	}
+	j.tally.free(1)
+	return false
+}
+
+func (j *Journal) deliver(p coupon.Place, headers []sarama.RecordHeader, done func(error)) *delivery {
+	d := &delivery{began: time.Now(), done: done}
+	d.record = sarama.ProducerMessage{
+		Topic: j.cfg.Topic, Headers: headers, Metadata: d,
+		Key:   sarama.StringEncoder(p.UserID),
+		Value: sarama.ByteEncoder(journal.Encode(make([]byte, 0, recordRoom), p)),
+	}
+	return d
 }
 
 // hand gives the record to a line that takes it.

@@ -23,15 +23,19 @@ const (
 // errRetired is why a record was not taken: the line is being replaced.
 var errRetired = errors.New("connection is being replaced")
 
+// errAbandoned is the outcome of what Sarama did not settle: unknown.
+var errAbandoned = errors.New("kafka did not settle the record in time")
+
 // delivery is one record on its way.
 type delivery struct {
 	record sarama.ProducerMessage
 	began  time.Time
-	done   chan error // holds one: settling never waits for the one who asked
+	done   func(error) // called once; does not wait
 }
 
 // line is one connection with its idempotent producer and the count of what is under way on it.
 type line struct {
+	cfg      Config
 	client   sarama.Client
 	producer sarama.AsyncProducer
 	tally    *tally
@@ -43,7 +47,7 @@ type line struct {
 	gone       chan struct{} // settledAll, or abandoned; the connection is closed
 
 	mu        sync.Mutex
-	underWay  int
+	underWay  map[*delivery]struct{}
 	abandoned bool
 	acked     bool
 	lastNews  time.Time           // a record was settled, or the first one after a rest was taken
@@ -65,9 +69,9 @@ func openLine(cfg Config, t *tally) (*line, error) {
 		return nil, errors.Join(err, client.Close())
 	}
 	l := &line{
-		client: client, producer: producer, tally: t,
+		cfg: cfg, client: client, producer: producer, tally: t,
 		retired: make(chan struct{}), settledAll: make(chan struct{}), gone: make(chan struct{}),
-		failing: map[int32]time.Time{},
+		failing: map[int32]time.Time{}, underWay: map[*delivery]struct{}{},
 	}
 	go l.settleAll()
 	return l, nil
@@ -93,32 +97,53 @@ func (l *line) send(ctx context.Context, d *delivery) error {
 		return errRetired
 	default:
 	}
-	l.take() // before it is handed over: its result may come at once
+	l.take(d) // before it is handed over: its result may come at once
 	select {
 	case l.producer.Input() <- &d.record:
 		return nil
 	case <-l.retired:
-		l.giveBack()
+		l.giveBack(d)
 		return errRetired
 	case <-ctx.Done():
-		l.giveBack()
+		l.giveBack(d)
 		return ctx.Err()
 	}
 }
 
-func (l *line) take() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.underWay == 0 {
-		l.lastNews = time.Now()
+// sendNow is send for one who does not wait. false: the line has not taken the record.
+func (l *line) sendNow(d *delivery) bool {
+	if !l.sending.TryRLock() { // it is being closed
+		return false
 	}
-	l.underWay++
+	defer l.sending.RUnlock()
+	select {
+	case <-l.retired:
+		return false
+	default:
+	}
+	l.take(d)
+	select {
+	case l.producer.Input() <- &d.record:
+		return true
+	default:
+		l.giveBack(d)
+		return false
+	}
 }
 
-func (l *line) giveBack() {
+func (l *line) take(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.underWay--
+	if len(l.underWay) == 0 {
+		l.lastNews = time.Now()
+	}
+	l.underWay[d] = struct{}{}
+}
+
+func (l *line) giveBack(d *delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.underWay, d)
 }
 
 // settleAll tells every record's outcome until the producer is closed.
@@ -151,9 +176,7 @@ func (l *line) settle(m *sarama.ProducerMessage, err error) {
 	now := time.Now()
 	l.mu.Lock()
 	late := l.abandoned
-	if !late {
-		l.underWay--
-	}
+	delete(l.underWay, d)
 	l.lastNews = now
 	if err == nil {
 		l.acked = true
@@ -163,10 +186,11 @@ func (l *line) settle(m *sarama.ProducerMessage, err error) {
 	}
 	l.mu.Unlock()
 	l.tally.settled(now.Sub(d.began), err)
-	if !late {
-		l.tally.free(1)
+	if late {
+		return // told already
 	}
-	d.done <- err
+	l.tally.free(1)
+	d.done(l.cfg.explain(err))
 }
 
 // trouble is what may be wrong with the line: a partition that only fails (-1: none), or nothing settled for long.
@@ -178,7 +202,7 @@ func (l *line) trouble(now time.Time) (failing int32, stalled bool) {
 			return partition, false
 		}
 	}
-	return -1, l.underWay > 0 && now.Sub(l.lastNews) > stalledFor
+	return -1, len(l.underWay) > 0 && now.Sub(l.lastNews) > stalledFor
 }
 
 func (l *line) hasAcked() bool {
@@ -205,20 +229,26 @@ func (l *line) close() {
 	select {
 	case <-l.settledAll:
 	case <-patience.C:
-		l.abandon()
 	}
+	l.abandon()
 	if err := l.client.Close(); err != nil {
 		l.tally.log.Debug("closing a connection to kafka", "error", err)
 	}
 }
 
-// abandon gives up counting what Sarama does not settle; those who asked have their contexts.
+// abandon gives up what Sarama does not settle, and tells those who asked.
 func (l *line) abandon() {
 	l.mu.Lock()
 	left := l.underWay
-	l.underWay, l.abandoned = 0, true
+	l.underWay, l.abandoned = map[*delivery]struct{}{}, true
 	l.mu.Unlock()
-	l.tally.free(left)
+	if len(left) == 0 {
+		return
+	}
+	l.tally.free(len(left))
+	for d := range left {
+		d.done(errAbandoned)
+	}
 	l.tally.log.Error("a connection to kafka did not settle its records in time and is left behind",
-		"records", left, "after", abandonAfter)
+		"records", len(left), "after", abandonAfter)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,18 +55,31 @@ func stillLine(t *testing.T, room int, deaf bool) (*line, *still) {
 	l := &line{
 		client: noClient{}, producer: p, tally: tally,
 		retired: make(chan struct{}), settledAll: make(chan struct{}), gone: make(chan struct{}),
-		failing: map[int32]time.Time{},
+		failing: map[int32]time.Time{}, underWay: map[*delivery]struct{}{},
 	}
 	go l.settleAll()
 	return l, p
 }
 
-func sent(t *testing.T, l *line) *delivery {
-	t.Helper()
-	d := &delivery{began: time.Now(), done: make(chan error, 1)}
+// posted is a delivery whose outcomes, should there be more than one, can all be seen.
+type posted struct {
+	*delivery
+
+	outcomes chan error
+}
+
+func newPosted() posted {
+	outcomes := make(chan error, 2)
+	d := &delivery{began: time.Now(), done: func(err error) { outcomes <- err }}
 	d.record.Metadata = d
+	return posted{d, outcomes}
+}
+
+func sent(t *testing.T, l *line) posted {
+	t.Helper()
+	d := newPosted()
 	require.NoError(t, l.tally.reserve(t.Context()))
-	require.NoError(t, l.send(t.Context(), d))
+	require.NoError(t, l.send(t.Context(), d.delivery))
 	return d
 }
 
@@ -90,11 +104,15 @@ func TestALineThatSettlesNothingIsNoticedAndItsRoomComesBack(t *testing.T) {
 		<-l.gone
 		assert.Empty(t, l.tally.slots, "the room of what is left behind is free again")
 
+		require.ErrorIs(t, <-first.outcomes, errAbandoned)
+		require.ErrorIs(t, <-second.outcomes, errAbandoned)
+
 		p.successes <- &first.record // later than late
-		require.NoError(t, <-first.done)
-		assert.Empty(t, l.tally.slots)
 		p.failures <- &sarama.ProducerError{Msg: &second.record, Err: sarama.ErrShuttingDown}
-		require.ErrorIs(t, <-second.done, sarama.ErrShuttingDown)
+		synctest.Wait()
+		assert.Empty(t, l.tally.slots)
+		assert.Empty(t, first.outcomes, "told once")
+		assert.Empty(t, second.outcomes, "told once")
 		p.deaf = false
 		p.AsyncClose()
 		<-l.settledAll
@@ -108,14 +126,14 @@ func TestAPartitionThatOnlyFailsIsNoticedUntilItsNextSuccess(t *testing.T) {
 		fails, works := sent(t, l), sent(t, l)
 		fails.record.Partition, works.record.Partition = 4, 4
 		p.failures <- &sarama.ProducerError{Msg: &fails.record, Err: errors.New("no")}
-		require.Error(t, <-fails.done)
+		require.Error(t, <-fails.outcomes)
 		partition, _ := l.trouble(time.Now())
 		assert.Equal(t, int32(-1), partition, "one failure is Sarama's own business")
 		partition, _ = l.trouble(time.Now().Add(failingFor + time.Millisecond))
 		assert.Equal(t, int32(4), partition)
 		assert.False(t, l.hasAcked())
 		p.successes <- &works.record
-		require.NoError(t, <-works.done)
+		require.NoError(t, <-works.outcomes)
 		partition, _ = l.trouble(time.Now().Add(time.Hour))
 		assert.Equal(t, int32(-1), partition)
 		assert.True(t, l.hasAcked())
@@ -130,18 +148,29 @@ func TestRetiringWhileManyHandOver(t *testing.T) {
 	for range 50 {
 		l, p := stillLine(t, 64, false)
 		var wg sync.WaitGroup
-		for range 64 {
-			d := &delivery{done: make(chan error, 1)}
+		var taken, told atomic.Int64
+		for n := range 64 {
+			assert.True(t, l.tally.reserved())
+			d := &delivery{done: func(error) { told.Add(1) }}
 			d.record.Metadata = d
 			wg.Go(func() {
-				if err := l.send(t.Context(), d); err != nil {
-					assert.ErrorIs(t, err, errRetired)
+				if n%2 == 0 && l.sendNow(d) {
+					taken.Add(1)
+					return
 				}
+				err := l.send(t.Context(), d)
+				if err == nil {
+					taken.Add(1)
+					return
+				}
+				assert.ErrorIs(t, err, errRetired)
+				l.tally.free(1)
 			})
 		}
 		l.retire()
 		wg.Wait()
 		<-l.gone
+		assert.Equal(t, taken.Load(), told.Load(), "each once, also those that the producer has lost")
 		for range p.input { // empties what was handed over
 		}
 	}

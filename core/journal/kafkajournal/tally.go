@@ -40,12 +40,20 @@ func newTally(log *slog.Logger, reg prometheus.Registerer, most int) (*tally, er
 	return t, errors.Join(reg.Register(records), reg.Register(t.seconds), reg.Register(inFlight))
 }
 
-// reserve takes a slot for one record.
-func (t *tally) reserve(ctx context.Context) error {
+// reserved takes a slot for one record, if there is one.
+func (t *tally) reserved() bool {
 	select {
 	case t.slots <- struct{}{}:
-		return nil
+		return true
 	default:
+		return false
+	}
+}
+
+// reserve takes a slot for one record.
+func (t *tally) reserve(ctx context.Context) error {
+	if t.reserved() {
+		return nil
 	}
 	select {
 	case t.slots <- struct{}{}:

@@ -66,7 +66,8 @@ type item[Q, A any] struct {
 	by     context.Context // likewise
 	q      Q
 	result Result[A]
-	ready  chan struct{} // holds one: the worker never waits for an asker
+	ready  chan struct{}  // holds one: the worker never waits for an asker
+	then   func(A, error) // of Submit; nil: an asker waits
 }
 
 // New starts a batcher around run, which gets at least one and at most Options.Max questions and must return as many
@@ -122,6 +123,18 @@ func (b *Batcher[Q, A]) DoBy(ctx, by context.Context, q Q) (A, error) {
 	result := it.result
 	b.recycle(it)
 	return result.Answer, result.Err
+}
+
+// Submit asks q without waiting: then is called with what Do would have returned, by a worker, which it must not hold up.
+// An error is ErrFull or ErrClosed; then is not called.
+func (b *Batcher[Q, A]) Submit(q Q, then func(A, error)) error {
+	it := b.items.Get().(*item[Q, A]) // the pool holds nothing else
+	it.ctx, it.by, it.q, it.then = context.Background(), context.Background(), q, then
+	err := b.push(it)
+	if err != nil {
+		b.recycle(it)
+	}
+	return err
 }
 
 // Close takes no more questions, waits until every question taken before is answered, and returns. That lasts at most
@@ -209,7 +222,13 @@ func (b *Batcher[Q, A]) ask(group []*item[Q, A], questions []Q) {
 		} else {
 			it.result = Result[A]{Err: fmt.Errorf("batching: a call with %d questions gave %d results", len(group), len(results))}
 		}
-		it.ready <- struct{}{}
+		if it.then == nil {
+			it.ready <- struct{}{}
+			continue
+		}
+		then, result := it.then, it.result
+		b.recycle(it)
+		then(result.Answer, result.Err)
 	}
 }
 

@@ -335,3 +335,29 @@ func BenchmarkDo(b *testing.B) {
 		}
 	})
 }
+
+func TestASubmittedQuestionIsAnsweredByTheWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeld()
+		b := batching.New(h.run, small)
+		var got []int
+		var mu sync.Mutex
+		for q := range 9 { // one in the call, eight waiting
+			require.NoError(t, b.Submit(q, func(a int, err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				assert.NoError(t, err)
+				got = append(got, a)
+			}))
+			synctest.Wait()
+		}
+		require.ErrorIs(t, b.Submit(9, func(int, error) { t.Error("called though it was refused") }), batching.ErrFull)
+		for range 3 {
+			h.letGo <- struct{}{}
+		}
+		b.Close() // waits for the answers
+		require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}, got)
+		require.ErrorIs(t, b.Submit(10, nil), batching.ErrClosed)
+	})
+}

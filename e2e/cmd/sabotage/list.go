@@ -107,9 +107,15 @@ func atTheGate() []sabotage {
 func atTheDesk() []sabotage {
 	const desk, journey, sweeper = "core/admission/desk.go", "core/admission/desk_journey.go", "core/admission/sweeper.go"
 	return []sabotage{
-		{name: "confirmation-skipped", fast: true, edits: []edit{{journey, "err = d.confirm(ctx, j.ref, j.place); err == nil", "err = nil; err == nil"}},
+		{name: "confirmation-skipped", fast: true,
+			edits: []edit{{journey, "err = refused(d.confirms[d.lane(j.ref.Tag)].Submit(confirmation{ref: j.ref, place: j.place}, j.confirmed))", "d.arrive(j, nil)"}},
 			tests: []target{{admission, "TestARebuildBetweenAppendAndConfirmIsNeverAPromise"}}},
-		{name: "late-acknowledgement-not-confirmed", fast: true, edits: []edit{{journey, "\t} else {\n\t\tcrashpoint", "\t} else if !j.orphan.Load() {\n\t\tcrashpoint"}},
+		{name: "confirmation-skipped-by-who-waits", edits: []edit{{journey, "\t\terr = d.confirm(ctx, j.ref, j.place)\n", ""}},
+			tests: []target{{admission, "TestARebuildBetweenAppendAndConfirmIsNeverAPromise"}}},
+		{name: "late-acknowledgement-not-confirmed", fast: true,
+			edits: []edit{{journey, "if err = d.appended(j, err); err == nil {", "if err = d.appended(j, err); err == nil && j.orphan.Load() {\n\t\td.arrive(j, nil)\n\t} else if err == nil {"}},
+			tests: []target{{admission, "Late|LostAcknowledgement|Acknowledge"}}},
+		{name: "late-acknowledgement-not-confirmed-by-who-waited", edits: []edit{{journey, "\tif err == nil {\n\t\terr = d.confirm(ctx", "\tif err == nil && !j.orphan.Load() {\n\t\terr = d.confirm(ctx"}},
 			tests: []target{{admission, "Late|LostAcknowledgement|Acknowledge"}}},
 		{name: "pending-is-a-promise", fast: true, edits: []edit{{desk, "out.Again = said.Verdict == coupon.Holder", "out.Again = said.Verdict != coupon.Admitted"}},
 			tests: []target{{admission, "TestALostAcknowledgementIsUnknownAndTheRetryGetsTheSamePlace"}}},
