@@ -32,7 +32,12 @@ type databaseLab struct {
 
 func newDatabaseLab(t *testing.T) *databaseLab {
 	t.Helper()
-	server, err := servers.NewMySQL(t.TempDir())
+	return newDatabaseLabIn(t, t.TempDir())
+}
+
+func newDatabaseLabIn(t *testing.T, dir string) *databaseLab {
+	t.Helper()
+	server, err := servers.NewMySQL(dir)
 	if errors.Is(err, servers.ErrMissing) && os.Getenv("CI") != "true" {
 		t.Skipf("no database server to start: %v", err)
 	}
