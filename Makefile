@@ -32,6 +32,7 @@ help:
 	  '  make fuzz             every fuzz target for FUZZTIME=10s each' \
 	  '  make bench            measures firstcome beside what it stands on, on the servers of make services: under 15 minutes,' \
 	  '                        QUICK=1 under 3; ARGS="-only claim,empty -rounds 3" chooses' \
+	  '  make bench-compare    OLD=a.json NEW=b.json: which ratios became worse; fails if one did' \
 	  '  make chaos            kills, stops, cuts and empties everything while clients claim, and judges what is left:' \
 	  '                        FAULTS=80, SEED=7 repeats a run, KEEP=1 keeps its folder (needs the packages of make services)' \
 	  '  make lab              the ways that everybody tries first, side by side with firstcome: table and chart' \
@@ -75,7 +76,7 @@ up: build
 down:
 	@scripts/down.sh
 
-.PHONY: test test-real chaos sabotage fuzz bench lab k6 lint spec clean
+.PHONY: test test-real chaos sabotage fuzz bench bench-compare lab k6 lint spec clean
 test:
 	@scripts/test.sh $(ARGS)
 
@@ -93,6 +94,9 @@ chaos: build
 
 bench: build
 	@QUICK='$(QUICK)' scripts/bench.sh $(ARGS)
+
+bench-compare: check-go
+	@go build -o bin/ ./bench/cmd/bench && bin/bench compare '$(OLD)' '$(NEW)'
 
 lab: check-go
 	@scripts/lab.sh $(ARGS)

@@ -20,11 +20,14 @@ func (s *Suite) crowdSize() int {
 
 const perSecond = "a second"
 
+// emptyRounds is how many crowds ask the empty handler, so that it is measured for about as long as the claims are.
+const emptyRounds = 4
+
 // emptyHandler is the limit that claims are compared with.
 func (s *Suite) emptyHandler(ctx context.Context, connections int) error {
 	pids := map[string]int{"handler": s.empty.PID()}
 	_, sample, err := s.load(ctx, pids, crowd.Plan{
-		Targets: []string{s.empty.Addr}, Connections: connections, Coupon: 1, Prefix: "e", Users: s.crowdSize(), Expect: crowd.Any202,
+		Targets: []string{s.empty.Addr}, Connections: connections, Coupon: 1, Prefix: "e", Users: emptyRounds * s.crowdSize(), Expect: crowd.Any202,
 	})
 	if err != nil {
 		return err

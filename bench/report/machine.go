@@ -35,6 +35,15 @@ func ThisMachine() Machine {
 	return m
 }
 
+// Load is the machine's load averages; "" where the system does not tell.
+func Load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "" // not Linux
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " ")
+}
+
 var unfit = regexp.MustCompile(`[^a-z0-9]+`)
 
 // Slug names the machine in file names.

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,8 +13,10 @@ type Run struct {
 	At      time.Time `json:"at"`
 	Quick   bool      `json:"quick"` // fewer rounds and smaller crowds
 	Commit  string    `json:"commit"`
+	Load    string    `json:"load"` // average of the machine before the run, of 1, 5 and 15 minutes: other work
 	Machine Machine   `json:"machine"`
 	Figures []*Figure `json:"figures"`
+	Goals   []Goal    `json:"goals"`
 }
 
 // Figure is one thing that was measured, in some rounds.
@@ -61,8 +64,41 @@ func (f *Figure) Latency(q string) float64 {
 }
 
 // Processor is the median of the rounds' processor time of a part, in microseconds a request.
-func (f *Figure) Processor(part string) float64 {
-	return Median(f.each(func(s Sample) float64 { return s.Processor[part] }))
+func (f *Figure) Processor(part string) float64 { return Median(f.parts(part)) }
+
+func (f *Figure) parts(part string) []float64 {
+	return f.each(func(s Sample) float64 { return s.Processor[part] })
+}
+
+func (f *Figure) spread() (low, high float64) {
+	values := f.Values()
+	return slices.Min(values), slices.Max(values)
+}
+
+// notes are the medians of what else was seen.
+func (f *Figure) notes() (texts []string) {
+	for _, note := range keys([]*Figure{f}, func(s Sample) map[string]float64 { return s.Notes }) {
+		texts = append(texts, note+": "+number(Median(f.each(func(s Sample) float64 { return s.Notes[note] }))))
+	}
+	return texts
+}
+
+// parts of the processor time, in the order in which a claim meets them.
+func parts() []string {
+	return []string{"generator", "handler", "api", "redis", "kafka", "consumer", "mysql"}
+}
+
+// keys are all that the rounds of some figures have, sorted.
+func keys(figures []*Figure, of func(Sample) map[string]float64) []string {
+	found := map[string]bool{}
+	for _, f := range figures {
+		for _, s := range f.Rounds {
+			for key := range of(s) {
+				found[key] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 func (f *Figure) each(of func(Sample) float64) []float64 {

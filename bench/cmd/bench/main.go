@@ -33,6 +33,8 @@ func run(ctx context.Context, args []string) error {
 		return crowd.Generate(ctx, os.Stdin, os.Stdout)
 	case len(args) == 3 && args[0] == limits.EmptySubcommand:
 		return limits.ServeEmpty(args[2]) // behind -addr
+	case len(args) > 0 && args[0] == "compare":
+		return compare(os.Stdout, args[1:])
 	default:
 		return measureAll(ctx, args)
 	}
