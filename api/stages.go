@@ -107,7 +107,7 @@ func (s *stages) build(g *lifecycle.Group) {
 			Book: s.book, Gates: s.gate, Journal: s.reader, M: s.cfg.Admission.MemoryTTL, Owner: s.owner, Log: s.opts.Log,
 			Registerer: s.opts.Registry, ReplicaMaxLag: s.cfg.Redis.ReplicaMaxLag, Lease: s.cfg.Rebuild.Lease,
 		}),
-		Gates: s.gate, Log: s.opts.Log, Registerer: s.opts.Registry,
+		Gates: s.gate, Live: s.refs, Leases: s.book, Log: s.opts.Log, Registerer: s.opts.Registry,
 	})
 	g.Go("rebuild queue", s.queue.Run)
 
@@ -116,19 +116,19 @@ func (s *stages) build(g *lifecycle.Group) {
 	})
 	g.Go("memory", memory.Run)
 	s.desk = admission.NewDesk(admission.DeskDeps{
-		Gate: s.gate, Journal: s.journal, Refs: s.refs, OnUnsound: s.unsound, Log: s.opts.Log, Registerer: s.opts.Registry,
+		Gate: s.gate, Journal: s.journal, Refs: s.refs, OnUnsound: s.queue.Unsound, Log: s.opts.Log, Registerer: s.opts.Registry,
 		AnswerTimeout: s.cfg.Admission.AnswerTimeout, Queue: s.cfg.Admission.Queue, Batch: s.cfg.Admission.Batch,
 		Lane: s.gate.Server, Memory: memory,
 	})
 	g.OnStop("desk", s.desk.Close)
 
 	s.shop = newShop(s.book, publish.New(publish.Deps{
-		Book: s.book, Gate: s.gate, Refs: s.refs, M: s.cfg.Admission.MemoryTTL, OnUnsound: s.unsound, Log: s.opts.Log,
+		Book: s.book, Gate: s.gate, Refs: s.refs, M: s.cfg.Admission.MemoryTTL, OnUnsound: s.queue.Unsound, Log: s.opts.Log,
 	}))
 	g.OnStop("shop", s.shop.close)
 
 	sweeper := admission.NewSweeper(admission.SweeperDeps{
-		Gate: s.gate, Journal: s.journal, Coupons: s.refs, OnUnsound: s.unsound, Log: s.opts.Log, Registerer: s.opts.Registry,
+		Gate: s.gate, Journal: s.journal, Coupons: s.refs, OnUnsound: s.queue.Noticed, Log: s.opts.Log, Registerer: s.opts.Registry,
 		Owner: s.owner, Every: s.cfg.Sweeper.Every, Age: s.cfg.Sweeper.Age, Batch: s.cfg.Sweeper.Batch,
 	})
 	g.Go("sweeper", sweeper.Run)
@@ -139,14 +139,11 @@ func (s *stages) build(g *lifecycle.Group) {
 	g.Go("checkup", s.checkup.Run)
 }
 
-// unsound has a gate looked at and rebuilt.
-func (s *stages) unsound(e coupon.UnsoundError) { s.queue.Ask(e.Tag) }
-
 // handler is the contract over HTTP on these stages.
 func (s *stages) handler() (http.Handler, error) {
 	return httpapi.New(httpapi.Deps{
 		Claims: s.desk, Gate: s.gate, Refs: s.refs, Coupons: s.book, Issues: issues{s.book}, Publisher: s.shop, Failed: s.book,
-		Tokens: s.tokens, NthOf: nthOf, OnUnsound: s.unsound, Document: document, UserRate: s.cfg.HTTP.UserRate,
+		Tokens: s.tokens, NthOf: nthOf, OnUnsound: s.queue.Unsound, Document: document, UserRate: s.cfg.HTTP.UserRate,
 		Deadline: deadline(s.cfg.HTTP), Now: s.opts.Now, Log: s.opts.Log, Registerer: s.opts.Registry,
 	})
 }

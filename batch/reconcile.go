@@ -183,7 +183,7 @@ func recordOf(f audit.Finding) reconcile.JournalRecord {
 func (t *tools) mender(owner string) reconcile.Tools {
 	sweeper := func(ctx context.Context) (int, int, error) {
 		s := admission.NewSweeper(admission.SweeperDeps{
-			Gate: t.gate, Journal: t.journal, Coupons: t.refs, OnUnsound: func(e coupon.UnsoundError) { t.queue.Ask(e.Tag) },
+			Gate: t.gate, Journal: t.journal, Coupons: t.refs, OnUnsound: t.queue.Noticed,
 			Log: t.opts.Log, Registerer: prometheus.NewRegistry(), Owner: owner, Age: t.cfg.Sweeper.Age, Batch: t.cfg.Sweeper.Batch,
 		})
 		return s.Once(ctx)

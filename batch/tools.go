@@ -90,18 +90,17 @@ func (t *tools) build() {
 		Registerer: t.opts.Registry, ReplicaMaxLag: t.cfg.Redis.ReplicaMaxLag, Lease: t.cfg.Rebuild.Lease,
 	})
 	t.queue = reconcile.NewQueue(reconcile.QueueDeps{
-		Rebuilder: t.rebuilder, Gates: t.gate, Log: t.opts.Log, Registerer: t.opts.Registry,
+		Rebuilder: t.rebuilder, Gates: t.gate, Live: t.refs, Leases: t.book, Log: t.opts.Log, Registerer: t.opts.Registry,
 	})
-	unsound := func(e coupon.UnsoundError) { t.queue.Ask(e.Tag) }
 	t.desk = admission.NewDesk(admission.DeskDeps{
-		Gate: t.gate, Journal: countingJournal{t.journal}, Refs: t.refs, OnUnsound: unsound, Log: t.opts.Log,
+		Gate: t.gate, Journal: countingJournal{t.journal}, Refs: t.refs, OnUnsound: t.queue.Unsound, Log: t.opts.Log,
 		Registerer: t.opts.Registry, AnswerTimeout: t.cfg.Admission.AnswerTimeout,
 	})
 	t.retrier = reconcile.NewRetrier(reconcile.RetrierDeps{
 		Book: t.book, Desk: replayer(t.desk), Decode: journal.Decode, Owner: t.owner, Log: t.opts.Log,
 	})
 	t.publisher = publish.New(publish.Deps{
-		Book: t.book, Gate: t.gate, Refs: t.refs, M: t.cfg.Admission.MemoryTTL, OnUnsound: unsound, Log: t.opts.Log,
+		Book: t.book, Gate: t.gate, Refs: t.refs, M: t.cfg.Admission.MemoryTTL, OnUnsound: t.queue.Unsound, Log: t.opts.Log,
 	})
 }
 

@@ -15,10 +15,6 @@ import (
 	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
-// newcomer is for how long the sweeper leaves the gate of a new coupon to its publisher, who opens it a few milliseconds
-// after the ledger has the coupon, some hundred times later on a machine that is busy.
-const newcomer = 2 * time.Second
-
 // What a sweeper does when nothing else is configured.
 const (
 	// DefaultSweepEvery is the time from the begin of one pass to the next.
@@ -206,8 +202,8 @@ func (s *Sweeper) look(ctx context.Context, ref coupon.Ref) ([]coupon.Place, err
 func (s *Sweeper) failed(ctx context.Context, ref coupon.Ref, err error) {
 	var unsound *coupon.UnsoundError
 	if errors.As(err, &unsound) {
-		if age := time.Since(coupon.MintedAt(ref.CouponID)); age >= 0 && age < newcomer {
-			return // its publisher is between ledger and gate; a rebuild now would overtake it
+		if coupon.IsNew(ref.CouponID, time.Now()) {
+			return
 		}
 		s.metrics.unsound.Inc()
 		s.deps.OnUnsound(*unsound)

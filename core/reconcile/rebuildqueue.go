@@ -41,14 +41,19 @@ const (
 	looksAtOnce = 8
 	// maxOvertakenDoublings bounds how far the pause grows when a tag is overtaken again and again: to 8 s.
 	maxOvertakenDoublings = 3
+	// maxAhead bounds the passes in a row that only those who are asked for get, while others wait: about 2 s.
+	maxAhead = 3
 )
 
-// QueueDeps are what a Queue works with; all are needed.
+// QueueDeps are what a Queue works with; all are needed but the last two.
 type QueueDeps struct {
 	Rebuilder  *Rebuilder
 	Gates      Viewer
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+
+	Live   Live   // nil: when a server's gates are lost nobody searches for them
+	Leases Leases // needed with Live
 }
 
 // Queue rebuilds the gates of tags that somebody found not sound. Ask may be called by anybody at any time; Run does
@@ -57,14 +62,18 @@ type Queue struct {
 	deps    QueueDeps
 	waiting prometheus.Gauge
 	wake    chan struct{}
+	lost    chan struct{} // a server's gates seem lost
 
 	mu    sync.Mutex
 	asked map[string]*request
-	count uint64 // requests taken, for their order
+	count uint64    // requests taken, for their order
+	held  time.Time // until then nothing that was only noticed is taken
+	ahead int       // passes in a row that left those out
 }
 
 type request struct {
 	order     uint64
+	noticed   bool // and not asked for by anybody: it lets the others go first
 	since     time.Time
 	due       time.Time
 	looks     int
@@ -77,7 +86,7 @@ type request struct {
 // NewQueue makes a Queue.
 func NewQueue(d QueueDeps) *Queue {
 	q := &Queue{
-		deps: d, wake: make(chan struct{}, 1), asked: map[string]*request{},
+		deps: d, wake: make(chan struct{}, 1), lost: make(chan struct{}, 1), asked: map[string]*request{},
 		waiting: registered(d.Registerer, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "firstcome_rebuild_waiting_tags", Help: "Tags that wait for a rebuild or are in one.",
 		})),
@@ -123,25 +132,33 @@ func (q *Queue) Rebuilding() error {
 }
 
 // Ask wants a tag to be looked at and, if its gate is not sound or behind its epoch, rebuilt. It never blocks; a tag that
-// waits already is not asked for twice, nor does its turn come sooner, unless it waits for a gate that did not answer:
-// whoever asks has heard from it.
-func (q *Queue) Ask(tag string) {
+// waits already is not asked for twice, nor does its turn come sooner, unless it was only noticed, or waits for a gate
+// that did not answer: whoever asks has heard from it.
+func (q *Queue) Ask(tag string) { q.ask(tag, false) }
+
+// ask says whether the tag did not wait yet.
+func (q *Queue) ask(tag string, noticed bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r := q.asked[tag]; r != nil {
+		if r.noticed && !noticed {
+			r.noticed = false
+			q.signal()
+		}
 		if soon := time.Now().Add(gather); r.deaf && r.due.After(soon) {
 			r.deaf, r.due = false, soon
 			q.signal()
 		}
-		return
+		return false
 	}
 	if len(q.asked) >= maxAsked {
-		return
+		return false
 	}
 	q.count++
-	q.asked[tag] = &request{order: q.count, since: time.Now(), due: time.Now().Add(gather)}
+	q.asked[tag] = &request{order: q.count, noticed: noticed, since: time.Now(), due: time.Now().Add(gather)}
 	q.waiting.Inc()
 	q.signal()
+	return true
 }
 
 func (q *Queue) signal() {
@@ -153,6 +170,9 @@ func (q *Queue) signal() {
 
 // Run works until ctx ends and returns why it did. Nothing else ends it: what fails is tried again, later each time.
 func (q *Queue) Run(ctx context.Context) error {
+	var searching sync.WaitGroup
+	defer searching.Wait()
+	searching.Go(func() { q.searches(ctx) })
 	for ctx.Err() == nil {
 		tags, next := q.take(time.Now())
 		if len(tags) > 0 {
@@ -170,28 +190,51 @@ func (q *Queue) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// take returns the tags whose time has come, those asked for first before those that were looked at before, or how long
-// it is until there is one.
+// take returns the tags whose time has come, or how long it is until there is one. Those that somebody asked for go
+// before those that were only noticed, for a while in passes of their own; new ones before those looked at before.
 func (q *Queue) take(now time.Time) (tags []string, next time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next = time.Hour
+	first := 0 // of those, how many somebody asked for
 	for tag, r := range q.asked {
-		if wait := r.due.Sub(now); wait <= 0 {
-			tags = append(tags, tag)
-		} else {
+		wait := r.due.Sub(now)
+		if r.noticed {
+			wait = max(wait, q.held.Sub(now))
+		}
+		if wait > 0 {
 			next = min(next, wait)
+			continue
+		}
+		tags = append(tags, tag)
+		if !r.noticed {
+			first++
 		}
 	}
 	slices.SortFunc(tags, func(a, b string) int {
 		x, y := q.asked[a], q.asked[b]
-		return cmp.Or(cmp.Compare(min(x.looks, 1), min(y.looks, 1)), cmp.Compare(x.order, y.order))
+		return cmp.Or(compare(x.noticed, y.noticed), cmp.Compare(min(x.looks, 1), min(y.looks, 1)), cmp.Compare(x.order, y.order))
 	})
-	tags = tags[:min(len(tags), maxTags)]
+	if q.ahead++; first == 0 || first == len(tags) || q.ahead > maxAhead {
+		q.ahead, first = 0, len(tags)
+	}
+	tags = tags[:min(first, maxTags)]
 	for _, tag := range tags {
 		q.asked[tag].looks++
 	}
 	return tags, next
+}
+
+// compare puts false before true.
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
 }
 
 func (q *Queue) work(ctx context.Context, tags []string) {
