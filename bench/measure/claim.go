@@ -36,57 +36,101 @@ func (s *Suite) emptyHandler(ctx context.Context, connections int) error {
 	return nil
 }
 
-// claim has as many users ask as there are places, and waits until all of them are rows.
+// claim has as many users ask as there are places, while no consumer runs: what an answer costs that the journal and the
+// gate stand behind. The rows are written afterwards.
 func (s *Suite) claim(ctx context.Context, connections int) error {
-	users := s.crowdSize()
-	coupon, err := s.World.Publish(ctx, map[string]any{"total_quantity": users})
+	plan, err := s.sale(ctx, connections)
 	if err != nil {
 		return err
 	}
-	plan := s.claims(coupon, "b", users)
-	plan.Connections = connections
-	stages, err := s.startStages(ctx)
+	if err = s.consumer.Stop(ctx); err != nil {
+		return err
+	}
+	stages, err := s.startStages(ctx, s.api)
 	if err != nil {
 		return err
 	}
-	front, back, err := s.parts()
+	pids, err := s.parts("api", "redis", "kafka")
 	if err != nil {
 		return err
 	}
-	later, err := startMeter(back)
+	o, sample, failed := s.load(ctx, pids, plan)
+	if s.consumer, err = s.World.Start(ctx, "consumer"); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	if sample.Notes, err = stages.stop(ctx, &sample); err != nil {
+		return err
+	}
+	if err = s.untilIssued(ctx, plan.Coupon, int64(plan.Users)); err != nil {
+		return err
+	}
+	if err = s.check(ctx, plan, o, int64(plan.Users)); err != nil {
+		return err
+	}
+	s.Report.Add(fmt.Sprintf("claim/%d", connections), fmt.Sprintf("durable claim, %d connections, rows written afterwards", connections), perSecond, sample)
+	return nil
+}
+
+// persisted has them ask while a consumer runs, and counts from the first request to the last row.
+func (s *Suite) persisted(ctx context.Context, connections int) error {
+	plan, err := s.sale(ctx, connections)
 	if err != nil {
 		return err
 	}
-	lag := s.watchLag(ctx)
+	stages, err := s.startStages(ctx, s.api, s.consumer)
+	if err != nil {
+		return err
+	}
+	front, err := s.parts("api", "redis")
+	if err != nil {
+		return err
+	}
+	back, err := s.parts("kafka", "consumer", "mysql")
+	if err != nil {
+		return err
+	}
+	untilRows, err := startMeter(back)
+	if err != nil {
+		return err
+	}
+	lag := s.watchLag(ctx, plan.Coupon)
 	o, sample, err := s.load(ctx, front, plan)
 	if err != nil {
 		return err
 	}
 	ended := time.Now()
-	if err = s.untilIssued(ctx, coupon, int64(users)); err != nil {
+	if err = s.untilIssued(ctx, plan.Coupon, int64(plan.Users)); err != nil {
 		return err
 	}
 	behind := time.Since(ended).Seconds()
-	if err = later.stopInto(sample.Processor, users); err != nil {
+	if err = untilRows.stopInto(sample.Processor, plan.Users); err != nil {
 		return err
 	}
-	sample.Notes = map[string]float64{}
-	if sample.Stages, err = stages.stop(ctx, sample.Notes); err != nil {
+	if sample.Notes, err = stages.stop(ctx, &sample); err != nil {
 		return err
 	}
-	most, err := lag()
-	if err != nil {
+	if sample.Notes["records behind at most"], err = lag(); err != nil {
 		return err
 	}
-	if err = s.check(ctx, plan, o, int64(users)); err != nil {
+	sample.Notes["ms from the last answer to the last row"] = behind * 1000
+	sample.Value = float64(plan.Users) / (o.Seconds + behind)
+	if err = s.check(ctx, plan, o, int64(plan.Users)); err != nil {
 		return err
 	}
-	s.Report.Add(fmt.Sprintf("claim/%d", connections), fmt.Sprintf("durable claim, %d connections", connections), perSecond, sample)
-	s.Report.Add(fmt.Sprintf("persisted/%d", connections), fmt.Sprintf("claims as rows, first request to last row, %d connections", connections),
-		perSecond, report.Sample{Value: float64(users) / (o.Seconds + behind), Notes: map[string]float64{
-			"records behind at most": most, "ms from the last answer to the last row": behind * 1000,
-		}})
+	s.Report.Add(fmt.Sprintf("persisted/%d", connections),
+		fmt.Sprintf("durable claim with its row, %d connections, first request to last row", connections), perSecond, sample)
 	return nil
+}
+
+// sale is a coupon with as many places as users ask.
+func (s *Suite) sale(ctx context.Context, connections int) (crowd.Plan, error) {
+	coupon, err := s.World.Publish(ctx, map[string]any{"total_quantity": s.crowdSize()})
+	plan := s.claims(coupon, "b", s.crowdSize())
+	plan.Connections = connections
+	return plan, err
 }
 
 // claims are of users who have none of the coupon yet, as fast as 256 connections can.

@@ -91,7 +91,7 @@ func (s *Suite) flat(ctx context.Context, name, what string, id int64, round int
 	if err != nil {
 		return err
 	}
-	front, _, err := s.parts()
+	front, err := s.parts("api", "redis")
 	if err != nil {
 		return err
 	}

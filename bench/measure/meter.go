@@ -36,14 +36,22 @@ func (m *meter) stopInto(used map[string]float64, requests int) error {
 	return nil
 }
 
-// parts are the processes whose work on a claim ends with its answer, and those that go on until it is a row.
-func (s *Suite) parts() (front, back map[string]int, err error) {
+// parts are the processes of these names: api and consumer are roles, the others servers.
+func (s *Suite) parts(names ...string) (map[string]int, error) {
 	pids := map[string]int{}
-	for _, server := range []string{"redis", "kafka", "mysql"} {
-		if pids[server], err = s.World.Server(server); err != nil {
-			return nil, nil, err
+	for _, name := range names {
+		switch name {
+		case "api":
+			pids[name] = s.api.PID()
+		case "consumer":
+			pids[name] = s.consumer.PID()
+		default:
+			pid, err := s.World.Server(name)
+			if err != nil {
+				return nil, err
+			}
+			pids[name] = pid
 		}
 	}
-	return map[string]int{"api": s.api.PID(), "redis": pids["redis"]},
-		map[string]int{"consumer": s.consumer.PID(), "kafka": pids["kafka"], "mysql": pids["mysql"]}, nil
+	return pids, nil
 }

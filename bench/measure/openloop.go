@@ -22,18 +22,18 @@ func (s *Suite) openFor() time.Duration {
 // openRounds of the open loop.
 func (s *Suite) openRounds() int { return min(s.Rounds, 3) }
 
-// half is half of the greatest rate of durable claims that was measured.
+// half is half of the greatest rate of claims that was measured while their rows were written.
 func (s *Suite) half(ctx context.Context) (float64, error) {
 	most := func() (most float64) {
 		for _, n := range connectionCounts() {
-			if f := s.Report.Figure(fmt.Sprintf("claim/%d", n)); f != nil {
+			if f := s.Report.Figure(fmt.Sprintf("persisted/%d", n)); f != nil {
 				most = max(most, report.Median(f.Values()))
 			}
 		}
 		return most
 	}
 	if most() == 0 {
-		if err := s.claim(ctx, together); err != nil {
+		if err := s.persisted(ctx, together); err != nil {
 			return 0, err
 		}
 	}

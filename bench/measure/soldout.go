@@ -28,7 +28,7 @@ func (s *Suite) soldOut(ctx context.Context) (err error) {
 	s.came++
 	plan := s.claims(s.gone, fmt.Sprintf("s%d", s.came), s.losers())
 	plan.Expect = crowd.SoldOut
-	front, _, err := s.parts()
+	front, err := s.parts("api", "redis")
 	if err != nil {
 		return err
 	}

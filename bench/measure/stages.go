@@ -2,80 +2,96 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/firstcome/firstcome/bench/report"
 	"github.com/firstcome/firstcome/bench/world"
 )
 
 // stages are what the roles said of themselves before a load.
 type stages struct {
-	suite         *Suite
-	api, consumer world.Metrics
+	roles  []*world.Role
+	before []world.Metrics
 }
 
-func (s *Suite) startStages(ctx context.Context) (_ *stages, err error) {
-	st := &stages{suite: s}
-	if st.api, err = s.api.Metrics(ctx); err != nil {
-		return nil, err
+func (s *Suite) startStages(ctx context.Context, roles ...*world.Role) (*stages, error) {
+	st := &stages{roles: roles}
+	for _, role := range roles {
+		m, err := role.Metrics(ctx)
+		if err != nil {
+			return nil, err
+		}
+		st.before = append(st.before, m)
 	}
-	st.consumer, err = s.consumer.Metrics(ctx)
-	return st, err
+	return st, nil
 }
 
-// stop is the mean time in each stage since then, in milliseconds, of a claim and of a consumer's batch. How many went
-// together is noted.
-func (st *stages) stop(ctx context.Context, notes map[string]float64) (map[string]float64, error) {
-	api, err := st.suite.api.Metrics(ctx)
-	if err != nil {
-		return nil, err
+// stop gives the sample the mean time in each stage since then, in milliseconds, of a claim and of a consumer's batch, and
+// notes how many went together.
+func (st *stages) stop(ctx context.Context, sample *report.Sample) (notes map[string]float64, err error) {
+	sample.Stages, notes = map[string]float64{}, map[string]float64{}
+	for i, role := range st.roles {
+		now, err := role.Metrics(ctx)
+		if err != nil {
+			return nil, err
+		}
+		mean := func(into map[string]float64, what string, unit float64, name string, labels ...string) {
+			if value := world.Mean(st.before[i], now, name, labels...); value > 0 {
+				into[what] = value * unit
+			}
+		}
+		const ms = 1000
+		mean(sample.Stages, "the whole request", ms, "firstcome_api_request_seconds", "/issues")
+		mean(sample.Stages, "one admission by Redis", ms, "firstcome_admission_gate_seconds", `"admit"`)
+		mean(sample.Stages, "journal", ms, "firstcome_admission_journal_seconds")
+		mean(sample.Stages, "one confirmation by Redis", ms, "firstcome_admission_gate_seconds", `"confirm"`)
+		mean(sample.Stages, "one transaction", ms, "firstcome_ledger_batch_seconds")
+		mean(notes, "claims an admission", 1, "firstcome_admission_batch_size", `"admit"`)
+		mean(notes, "places a confirmation", 1, "firstcome_admission_batch_size", `"confirm"`)
+		mean(notes, "records a transaction", 1, "firstcome_ledger_batch_records")
 	}
-	consumer, err := st.suite.consumer.Metrics(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ms := func(name string, labels ...string) float64 { return 1000 * world.Mean(st.api, api, name, labels...) }
-	notes["claims an admission"] = world.Mean(st.api, api, "firstcome_admission_batch_size", `"admit"`)
-	notes["places a confirmation"] = world.Mean(st.api, api, "firstcome_admission_batch_size", `"confirm"`)
-	notes["records a transaction"] = world.Mean(st.consumer, consumer, "firstcome_ledger_batch_records")
-	return map[string]float64{
-		"the whole request":         ms("firstcome_api_request_seconds", "/issues"),
-		"one admission by Redis":    ms("firstcome_admission_gate_seconds", `"admit"`),
-		"journal":                   ms("firstcome_admission_journal_seconds"),
-		"one confirmation by Redis": ms("firstcome_admission_gate_seconds", `"confirm"`),
-		"one transaction":           1000 * world.Mean(st.consumer, consumer, "firstcome_ledger_batch_seconds"),
-	}, nil
+	return notes, nil
 }
 
-// lagEvery is how often the consumer is asked how far behind it is.
-const lagEvery = 250 * time.Millisecond
+// lagEvery is how often it is looked how far the rows are behind.
+const lagEvery = 100 * time.Millisecond
 
-// watchLag asks the consumer until the returned function is called, which says how many records it was behind at most.
-func (s *Suite) watchLag(ctx context.Context) func() (float64, error) {
+// watchLag looks until the returned function is called, which says by how many records the rows of a coupon were behind
+// those that the journal has acknowledged to the api, at most.
+func (s *Suite) watchLag(ctx context.Context, coupon int64) func() (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var most float64
-	var failed error
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
-		for {
+		began, err := s.acknowledged(ctx)
+		for err == nil {
+			var rows int64
+			var records float64
+			// In this order, so that what comes between the two looks makes the lag greater, not smaller.
+			if rows, err = s.World.Issued(ctx, coupon); err == nil {
+				records, err = s.acknowledged(ctx)
+				most = max(most, records-began-float64(rows))
+			}
 			select {
 			case <-ctx.Done():
-				return
+				err = ctx.Err()
 			case <-time.After(lagEvery):
 			}
-			m, err := s.consumer.Metrics(ctx)
-			if err != nil {
-				if ctx.Err() == nil {
-					failed = err
-				}
-				return
-			}
-			most = max(most, m.Sum("firstcome_consumer_lag_records"))
 		}
+		done <- err
 	}()
 	return func() (float64, error) {
 		cancel()
-		<-done
-		return most, failed
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			return 0, err
+		}
+		return most, nil
 	}
+}
+
+// acknowledged is how many records the journal has acknowledged to the api.
+func (s *Suite) acknowledged(ctx context.Context) (float64, error) {
+	m, err := s.api.Metrics(ctx)
+	return m.Sum("firstcome_journal_records_total", `"acked"`), err
 }

@@ -86,7 +86,8 @@ func (s *Suite) measurements() (all []measurement) {
 	for _, n := range connectionCounts() {
 		all = append(all,
 			measurement{name: fmt.Sprintf("empty/%d", n), run: func(ctx context.Context) error { return s.emptyHandler(ctx, n) }},
-			measurement{name: fmt.Sprintf("claim/%d", n), run: func(ctx context.Context) error { return s.claim(ctx, n) }})
+			measurement{name: fmt.Sprintf("claim/%d", n), run: func(ctx context.Context) error { return s.claim(ctx, n) }},
+			measurement{name: fmt.Sprintf("persisted/%d", n), run: func(ctx context.Context) error { return s.persisted(ctx, n) }})
 	}
 	return append(all,
 		measurement{name: "sold-out", run: s.soldOut},
@@ -138,7 +139,7 @@ func (s *Suite) warm(ctx context.Context) error {
 	defer func() { s.Report = kept }()
 	s.Report = &report.Run{}
 	return s.one(ctx, "warming up", measurement{run: func(ctx context.Context) error {
-		return errors.Join(s.emptyHandler(ctx, connectionCounts()[0]), s.claim(ctx, connectionCounts()[1]))
+		return errors.Join(s.emptyHandler(ctx, connectionCounts()[0]), s.claim(ctx, together), s.persisted(ctx, together))
 	}})
 }
 

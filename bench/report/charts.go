@@ -167,7 +167,7 @@ func (r *Run) processorChart() (*plot.Plot, error) {
 	p.Legend.Top = true
 	var names []string
 	var figures []*Figure
-	for _, of := range []string{"empty/64", "claim/64", "empty/256", "claim/256", "sold-out", "empty/1024", "claim/1024"} {
+	for _, of := range []string{"empty/256", "sold-out", "claim/64", "claim/256", "claim/1024", "persisted/64", "persisted/256", "persisted/1024"} {
 		if f := r.Figure(of); f != nil {
 			names, figures = append(names, of), append(figures, f)
 		}
