@@ -156,7 +156,7 @@ func (w *World) takeRedis(ctx context.Context) error {
 // cleanEnv is the environment without anybody's settings.
 func cleanEnv() (env []string) {
 	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "FIRSTCOME_") {
+		if !strings.HasPrefix(line, "FIRSTCOME_") || strings.HasPrefix(line, "FIRSTCOME_OPS_PROFILE=") {
 			env = append(env, line)
 		}
 	}
