@@ -135,7 +135,7 @@ func TestATokenThatIsNotValidIsRefusedByTheNameOfWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestARememberedTokenEndsWithItsExp(t *testing.T) {
+func TestATokenEndsWithItsExp(t *testing.T) {
 	t.Parallel()
 	at := now
 	v, err := New(Options{Secret: []byte(secret), Now: func() time.Time { return at }})
@@ -146,22 +146,9 @@ func TestARememberedTokenEndsWithItsExp(t *testing.T) {
 		_, err = v.Verify(t.Context(), token)
 		require.NoError(t, err, elapsed)
 	}
-	assert.Equal(t, 1, v.remembered.Len())
 	at = now.Add(time.Minute + Leeway)
 	_, err = v.Verify(t.Context(), token)
 	require.ErrorAs(t, err, new(*RefusedError))
-	assert.Zero(t, v.remembered.Len())
-}
-
-func TestWhatIsRememberedIsBounded(t *testing.T) {
-	t.Parallel()
-	v := newVerifier(t)
-	for n := range 100 {
-		_, err := v.Verify(t.Context(), ours(t, good("exp", now.Unix()-10, "jti", n)))
-		require.Error(t, err)
-	}
-	assert.Zero(t, v.remembered.Len(), "a token that is refused is not remembered")
-	assert.Equal(t, maxRemembered, 1<<14)
 }
 
 func TestNoAuthenticationConfiguredSaysWhichKeys(t *testing.T) {
@@ -193,4 +180,40 @@ func FuzzToken(f *testing.F) {
 		}
 		require.True(t, errors.As(err, new(*RefusedError)), "%v", err)
 	})
+}
+
+// FuzzClaims: what the quick reading takes means the same to encoding/json, and what it leaves is not lost.
+func FuzzClaims(f *testing.F) {
+	for _, text := range []string{
+		`{"sub":"u-81","exp":1795000000,"roles":["user"]}`, `{"exp":1,"nbf":0,"roles":[],"sub":"","jti":"x","iat":12}`,
+		`{"SUB":"other","sub":"u"}`, `{"sub":"a","sub":"b"}`, `{"exp":01}`, `{"exp":1234567890123456}`, `{"sub":"\u0061"}`,
+		`{"a":{"sub":"x"},"sub":"u"}`, `{"roles":["a",]}`, `{"sub":"u"}x`, `{}`, `{"exp":1,"exp":null}`, "{\"\u017fub\":\"u\"}",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var quick, slow claims
+		if quick.scan(text) {
+			require.NoError(t, json.Unmarshal(text, &slow))
+			require.Equal(t, slow, quick)
+		}
+	})
+}
+
+func TestTheUsualTokenIsReadQuickly(t *testing.T) {
+	t.Parallel()
+	for text, quick := range map[string]bool{
+		`{"sub":"u-81","exp":1795000000,"roles":["user","admin"],"iss":"https://x","iat":1}`: true,
+		`{"sub":"u-81", "exp":1795000000}`:                                                   false,
+		`{"sub":"u-81","exp":1795000000.5}`:                                                  false,
+		`{"Sub":"u-82","sub":"u-81","exp":1}`:                                                false,
+		`{"sub":"u-81","sub":"u-82","exp":1}`:                                                false,
+		`{"sub":"u-81","aud":["x"],"exp":1}`:                                                 false,
+		`{"sub":"u-81","exp":1,"exp":2}`:                                                     false,
+		`{"sub":"u-81","exp":1}{`:                                                            false,
+		`{"sub":"u-81","exp":1,}`:                                                            false,
+		`["sub"]`:                                                                            false,
+	} {
+		require.Equal(t, quick, new(claims).scan([]byte(text)), text)
+	}
 }

@@ -141,6 +141,35 @@ func TestTokensOfTheKeySetAreBelieved(t *testing.T) {
 	assert.Equal(t, 1, i.readCount(), "one reading of the set serves all")
 }
 
+func TestARememberedTokenEndsWithItsExp(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	v, clock := newKeyVerifier(t, i, "")
+	token := signed(t, jwt.SigningMethodES256, i.ec, good("exp", now.Add(time.Minute).Unix(), "nbf", now.Unix()))
+	for _, elapsed := range []time.Duration{0, 0, 30 * time.Second, 30 * time.Second} {
+		clock.advance(elapsed)
+		_, err := v.Verify(t.Context(), token)
+		require.NoError(t, err, elapsed)
+	}
+	assert.Equal(t, 1, v.remembered.Len())
+	clock.advance(Leeway)
+	_, err := v.Verify(t.Context(), token)
+	require.ErrorAs(t, err, new(*RefusedError))
+	assert.Zero(t, v.remembered.Len())
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	v, _ := newKeyVerifier(t, i, "")
+	for n := range 10 {
+		_, err := v.Verify(t.Context(), signed(t, jwt.SigningMethodES256, i.ec, good("exp", now.Unix()-10, "jti", n)))
+		require.Error(t, err)
+	}
+	assert.Zero(t, v.remembered.Len(), "a token that is refused is not remembered")
+	assert.Equal(t, maxRemembered, 1<<14)
+}
+
 func TestAPublicKeyIsNoSharedSecret(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
