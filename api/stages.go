@@ -76,7 +76,8 @@ func open(ctx context.Context, g *lifecycle.Group, cfg config.Config, opts Optio
 	g.OnStop("redis", func(context.Context) error { return s.gate.Close() })
 
 	k := kafkajournal.Config{
-		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Group: cfg.Kafka.Group, ClientID: "firstcome-api", Timeout: cfg.Kafka.Timeout,
+		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Group: cfg.Kafka.Group, Partitions: cfg.Kafka.Partitions,
+		ClientID: "firstcome-api", Timeout: cfg.Kafka.Timeout,
 	}
 	if s.reader, err = kafkajournal.NewReader(k, opts.Log); err != nil {
 		return nil, err

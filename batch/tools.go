@@ -155,6 +155,6 @@ func gateConfig(cfg config.Config) redisgate.Config {
 func journalConfig(cfg config.Config) kafkajournal.Config {
 	return kafkajournal.Config{
 		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Group: cfg.Kafka.Group,
-		ClientID: "firstcome-batch", Timeout: cfg.Kafka.Timeout,
+		Partitions: cfg.Kafka.Partitions, ClientID: "firstcome-batch", Timeout: cfg.Kafka.Timeout,
 	}
 }

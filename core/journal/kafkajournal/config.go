@@ -10,11 +10,14 @@ import (
 
 // Config is where the topic is and how patient to be.
 type Config struct {
-	Brokers  []string // host:port of some brokers; the others are found by them
-	Topic    string
-	Group    string        // the consumers' group; readers only
-	ClientID string        // in the brokers' logs and quotas; "" is "firstcome"
-	Timeout  time.Duration // one exchange with a broker, connecting too; 0 is DefaultTimeout
+	Brokers []string // host:port of some brokers; the others are found by them
+	Topic   string
+	Group   string // the consumers' group; readers only
+	// Partitions is the most that records are put into, whatever the topic has; 0: as many as it has at the first
+	// connection. What is added later gets none; see placing.
+	Partitions int
+	ClientID   string        // in the brokers' logs and quotas; "" is "firstcome"
+	Timeout    time.Duration // one exchange with a broker, connecting too; 0 is DefaultTimeout
 }
 
 // DefaultTimeout is for Config.Timeout. Sarama's own 30 s would hold a claim's record 30 s in a connection that is dead.
@@ -93,7 +96,7 @@ func (c Config) Sarama() *sarama.Config {
 
 // publisher is Sarama and what keeps records: Sarama's defaults wait for one replica only, retry for 0.3 s and are not
 // idempotent.
-func (c Config) publisher() *sarama.Config {
+func (c Config) publisher(where *placing) *sarama.Config {
 	s := c.Sarama()
 	s.Net.MaxOpenRequests = 1 // as idempotence demands: a later batch must not overtake an earlier one's repetition
 	s.Producer.Idempotent = true
@@ -102,9 +105,7 @@ func (c Config) publisher() *sarama.Config {
 	s.Producer.Retry.Max = sendRetries
 	s.Producer.Retry.BackoffFunc = backoff
 	s.Producer.Transaction.Retry.Max = idRetries
-	// The Java client's partitioner, so that other tools find a user's records in the same partition. It can never be
-	// changed while records are under way: a user's records would be in two partitions, in no order.
-	s.Producer.Partitioner = sarama.NewMurmur2Partitioner
+	s.Producer.Partitioner = where.partitioner // a change of it would put a user's records into two partitions
 	s.Producer.Flush.Frequency = gather
 	s.Producer.Return.Successes = true
 	s.Producer.Return.Errors = true

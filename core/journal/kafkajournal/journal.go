@@ -122,7 +122,7 @@ func (j *Journal) Ping(ctx context.Context) error {
 	if l == nil {
 		return why
 	}
-	_, err := await(ctx, func() (struct{}, error) { return struct{}{}, usable(l.client, j.cfg.Topic) })
+	_, err := await(ctx, func() (struct{}, error) { return struct{}{}, l.usable() })
 	return j.cfg.explain(err)
 }
 

@@ -21,6 +21,7 @@ const (
 // keeper keeps one line up: makes it, watches it, and makes another when it is in trouble.
 type keeper struct {
 	cfg   Config
+	where *placing
 	log   *slog.Logger
 	tally *tally
 
@@ -37,7 +38,7 @@ type keeper struct {
 
 func newKeeper(cfg Config, t *tally, log *slog.Logger) *keeper {
 	k := &keeper{
-		cfg: cfg, log: log, tally: t, why: errors.New("not connected yet"),
+		cfg: cfg, where: &placing{topic: cfg.Topic, most: cfg.Partitions}, log: log, tally: t, why: errors.New("not connected yet"),
 		changed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go k.run()
@@ -137,7 +138,7 @@ func (k *keeper) open() (*line, error) {
 	}
 	opened := make(chan outcome, 1)
 	go func() {
-		l, err := openLine(k.cfg, k.tally)
+		l, err := openLine(k.cfg, k.where, k.tally)
 		opened <- outcome{l, err}
 	}()
 	select {

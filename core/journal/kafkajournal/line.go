@@ -36,6 +36,7 @@ type delivery struct {
 // line is one connection with its idempotent producer and the count of what is under way on it.
 type line struct {
 	cfg      Config
+	where    *placing
 	client   sarama.Client
 	producer sarama.AsyncProducer
 	tally    *tally
@@ -55,12 +56,14 @@ type line struct {
 }
 
 // openLine connects, makes sure that the topic is there and takes a producer id. It blocks for a few timeouts at most.
-func openLine(cfg Config, t *tally) (*line, error) {
-	client, err := sarama.NewClient(cfg.Brokers, cfg.publisher())
+func openLine(cfg Config, where *placing, t *tally) (*line, error) {
+	client, err := sarama.NewClient(cfg.Brokers, cfg.publisher(where))
 	if err != nil {
 		return nil, err
 	}
-	err = usable(client, cfg.Topic)
+	if err = usable(client, cfg.Topic); err == nil {
+		err = where.begin(client)
+	}
 	var producer sarama.AsyncProducer
 	if err == nil {
 		producer, err = sarama.NewAsyncProducerFromClient(client)
@@ -69,12 +72,20 @@ func openLine(cfg Config, t *tally) (*line, error) {
 		return nil, errors.Join(err, client.Close())
 	}
 	l := &line{
-		cfg: cfg, client: client, producer: producer, tally: t,
+		cfg: cfg, where: where, client: client, producer: producer, tally: t,
 		retired: make(chan struct{}), settledAll: make(chan struct{}), gone: make(chan struct{}),
 		failing: map[int32]time.Time{}, underWay: map[*delivery]struct{}{},
 	}
 	go l.settleAll()
 	return l, nil
+}
+
+// usable says whether records can be sent to at least one partition, and may be.
+func (l *line) usable() error {
+	if err := usable(l.client, l.cfg.Topic); err != nil {
+		return err
+	}
+	return l.where.begin(l.client)
 }
 
 // usable says whether records can be sent to at least one partition.

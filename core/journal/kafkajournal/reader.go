@@ -27,6 +27,7 @@ type Reader struct {
 	mu     sync.Mutex
 	client sarama.Client // nil: not connected yet
 	closed bool
+	most   int // partitions that were ever seen
 }
 
 // NewReader makes a reader; cfg.Group is the consumers' group. It connects to nothing yet; the error is about the
@@ -150,6 +151,9 @@ func (r *Reader) offsets(c sarama.Client, which int64) (map[int32]int64, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err = r.saw(len(partitions)); err != nil {
+		return nil, err
+	}
 	all := make(map[int32]int64, len(partitions))
 	for _, p := range partitions {
 		if all[p], err = c.GetOffset(r.cfg.Topic, p, which); err != nil {
@@ -157,6 +161,15 @@ func (r *Reader) offsets(c sarama.Client, which int64) (map[int32]int64, error) 
 		}
 	}
 	return all, nil
+}
+
+// saw refuses a topic that has fewer partitions than before: what is read of it is not all there was. A broker that does
+// not know of new ones yet says so too, and is asked again.
+func (r *Reader) saw(partitions int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.most = max(r.most, partitions)
+	return fewer(r.cfg.Topic, partitions, r.most)
 }
 
 // committed asks the group's coordinator; -1, or no entry, stands for none.

@@ -52,7 +52,7 @@ func kafkaRules() []rule {
 	return []rule{
 		{
 			name: "kafka_partitions", want: "as many partitions as kafka.partitions says, since the topic was made",
-			risk: "where partitions were added, records of one user are in two of them, in no order",
+			risk: "where the numbers differ between roles, records of one user are in two partitions, in no order",
 			set:  "kafka.partitions as the topic was made; partitions cannot be added, see the runbook", applies: ofKafka, judge: judgePartitions,
 		},
 		{
