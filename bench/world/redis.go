@@ -58,22 +58,27 @@ func (w *World) PlantHolders(ctx context.Context, coupon int64, n int) error {
 	return w.untilRewritten(ctx)
 }
 
-// untilRewritten waits while Redis rewrites its log, which what was planted may have made it do.
+// untilRewritten waits while Redis rewrites its log or saves a snapshot, which what was planted may have made it do. It
+// decides so ten times a second: three quiet looks are enough.
 func (w *World) untilRewritten(ctx context.Context) error {
-	for {
+	for quiet := 0; quiet < 3; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
 		info, err := w.Redis.Info(ctx, "persistence").Result()
 		if err != nil {
 			return err
 		}
-		if strings.Contains(info, "aof_rewrite_in_progress:0") && strings.Contains(info, "rdb_bgsave_in_progress:0") {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		quiet++
+		for _, busy := range []string{"aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1", "rdb_bgsave_in_progress:1"} {
+			if strings.Contains(info, busy) {
+				quiet = 0
+			}
 		}
 	}
+	return nil
 }
 
 // TagBytes is what all keys of a tag take in Redis, counted to the last field, and how many keys these are.
