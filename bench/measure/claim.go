@@ -15,7 +15,7 @@ func (s *Suite) crowdSize() int {
 	if s.Quick {
 		return 15_000
 	}
-	return 40_000
+	return 30_000
 }
 
 const perSecond = "a second"

@@ -13,9 +13,9 @@ import (
 // drainSize is how many records a full topic has.
 func (s *Suite) drainSize() int {
 	if s.Quick {
-		return 30_000
+		return 20_000
 	}
-	return 100_000
+	return 60_000
 }
 
 // drain fills the topic while no consumer runs, starts one and takes the time from its first row to the last: joining the

@@ -52,8 +52,7 @@ func (s *Suite) couponCounts() []int {
 	return []int{1, 1_000, 100_000}
 }
 
-// manyCoupons measures claims on one coupon while more or fewer others are open, in a world of their own. They are published
-// through the api like any others.
+// manyCoupons measures claims on one coupon while more or fewer others are open, in a world of their own.
 func (s *Suite) manyCoupons(ctx context.Context) (err error) {
 	own := *s // with the same report
 	if own.World, err = world.Open(ctx, s.World.Options); err != nil {

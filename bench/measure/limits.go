@@ -20,9 +20,9 @@ import (
 // limitSize is how many users a limit alone is measured with: some tenths of a second at least.
 func (s *Suite) limitSize() int {
 	if s.Quick {
-		return 50_000
+		return 40_000
 	}
-	return 200_000
+	return 100_000
 }
 
 // together is how many callers a limit alone has at the same time.

@@ -61,7 +61,13 @@ func (s *Suite) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	began := time.Now()
 	for round := range s.Rounds {
+		// A machine with other work gets fewer rounds, and a result in time.
+		if took := time.Since(began); round >= leastRounds && took+took/time.Duration(round) > s.turnsWithin() {
+			s.say("%d rounds are all that there is time for\n", round)
+			break
+		}
 		if err := s.World.Forget(ctx); err != nil {
 			return err
 		}
@@ -77,6 +83,17 @@ func (s *Suite) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// leastRounds there are, however long they take.
+const leastRounds = 2
+
+// turnsWithin is the time for all rounds.
+func (s *Suite) turnsWithin() time.Duration {
+	if s.Quick {
+		return 90 * time.Second
+	}
+	return 6 * time.Minute
 }
 
 // connectionCounts are how many users ask at the same time.

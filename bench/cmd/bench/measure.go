@@ -36,7 +36,7 @@ func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "under 3 minutes instead of under 15: fewer rounds, smaller crowds")
-	flags.IntVar(&o.rounds, "rounds", 0, "rounds of what is measured in turns (1 to 50); 0: 5, or 3 with -quick")
+	flags.IntVar(&o.rounds, "rounds", 0, "rounds of what is measured in turns (1 to 50), fewer where they take too long; 0: 5, or 3 with -quick")
 	flags.StringVar(&o.only, "only", "", "what to measure, comma-separated beginnings of names: claim/64,empty; empty: everything")
 	flags.StringVar(&o.out, "out", "", "folder for the results; empty: bench/results, or none with -only")
 	flags.StringVar(&o.images, "images", "", "folder for the charts as PNG; empty: docs/images after a full run, else none")
