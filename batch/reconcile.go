@@ -58,6 +58,9 @@ func Republish(ctx context.Context, cfg config.Config, opts Options, req VerifyR
 			}
 		}
 		r.After = r.Before
+		if err == nil && !r.After.Clean {
+			err = ErrRemains
+		}
 		return r, err
 	}
 	return withTools(ctx, cfg, opts, func(t *tools) (Reconciled, error) { return t.reconcile(ctx, req, t.owner, journalOnly) })

@@ -22,6 +22,7 @@ type Audit struct {
 			Coupon int64  `json:"coupon"`
 			User   string `json:"user"`
 			Tag    string `json:"tag"`
+			Failed int64  `json:"failed_event"`
 		} `json:"subject"`
 		Evidence string `json:"evidence"`
 		Repair   string `json:"repair"`
