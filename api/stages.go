@@ -78,6 +78,7 @@ func open(ctx context.Context, g *lifecycle.Group, cfg config.Config, opts Optio
 	k := kafkajournal.Config{
 		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Group: cfg.Kafka.Group, Partitions: cfg.Kafka.Partitions,
 		ClientID: "firstcome-api", Timeout: cfg.Kafka.Timeout,
+		Seen: func(ctx context.Context) (map[int32]int64, error) { return s.book.Seen(ctx, cfg.Kafka.Topic) },
 	}
 	if s.reader, err = kafkajournal.NewReader(k, opts.Log); err != nil {
 		return nil, err

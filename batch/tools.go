@@ -67,14 +67,16 @@ func openTools(ctx context.Context, cfg config.Config, opts Options) (t *tools, 
 		return t, err
 	}
 	t.closers = append(t.closers, func(context.Context) error { return t.gate.Close() })
-	if t.reader, err = kafkajournal.NewReader(journalConfig(cfg), opts.Log); err != nil {
+	k := journalConfig(cfg)
+	k.Seen = func(ctx context.Context) (map[int32]int64, error) { return t.book.Seen(ctx, k.Topic) }
+	if t.reader, err = kafkajournal.NewReader(k, opts.Log); err != nil {
 		return t, err
 	}
 	t.closers = append(t.closers, func(context.Context) error { return t.reader.Close() })
 	if err = t.reader.CheckTopic(ctx); err != nil {
 		return t, err
 	}
-	if t.journal, err = kafkajournal.Open(journalConfig(cfg), opts.Log, t.opts.Registry); err != nil {
+	if t.journal, err = kafkajournal.Open(k, opts.Log, t.opts.Registry); err != nil {
 		return t, err
 	}
 	t.closers = append(t.closers, t.journal.Close)

@@ -37,6 +37,7 @@ func (w *work) run(ctx context.Context) (err error) {
 	k := w.cfg.Kafka
 	journal := kafkajournal.Config{
 		Brokers: k.Brokers, Topic: k.Topic, Group: k.Group, ClientID: "firstcome-consumer", Timeout: k.Timeout,
+		Seen: func(ctx context.Context) (map[int32]int64, error) { return book.Seen(ctx, k.Topic) },
 	}
 	err = w.start.Until(ctx, func(err error) bool { return !errors.Is(err, kafkajournal.ErrTopicMissing) },
 		func(ctx context.Context) error { return kafkajournal.CheckTopic(ctx, journal) })

@@ -19,6 +19,7 @@ var (
 	ErrOvertaken      = errors.New("a newer epoch took over") // rules 18, 20, 25: give up, start over at 17
 	ErrTooEarly       = errors.New("the mark is not old enough")
 	ErrLogCut         = errors.New("committed offsets are below the start of the log") // rule 21: stay shut, alarm
+	ErrLogAnew        = errors.New("the log is not the one that was read before")      // as ErrLogCut
 )
 
 // UnsoundError says why a gate decides nothing (rule 2). It matches ErrUnsound.

@@ -145,6 +145,25 @@ func (b *Book) Barriers(ctx context.Context, tags []string) (coupon.Barriers, er
 	return barriers, nil
 }
 
+// Seen are the offsets of the topic that the ledger knows: each record below was in the log once. They come from the
+// barriers, which do not say of which topic they are, and from the failed events.
+func (b *Book) Seen(ctx context.Context, topic string) (map[int32]int64, error) {
+	seen := map[int32]int64{}
+	for _, from := range []*gorm.DB{
+		b.read.WithContext(ctx).Model(&barrierRow{}).Select("partition_no, MAX(noted_end) AS noted_end"),
+		b.read.WithContext(ctx).Model(&failedRow{}).Select("partition_no, MAX(offset_no) + 1 AS noted_end").Where("topic = ?", topic),
+	} {
+		var rows []barrierRow
+		if err := from.Group("partition_no").Scan(&rows).Error; err != nil {
+			return nil, fmt.Errorf("read the offsets that were seen: %w", err)
+		}
+		for _, r := range rows {
+			seen[r.PartitionNo] = max(seen[r.PartitionNo], r.NotedEnd)
+		}
+	}
+	return seen, nil
+}
+
 func barriersOf(db *gorm.DB, tags []string) (coupon.Barriers, error) {
 	barriers := make(coupon.Barriers)
 	for part := range chunks(tags, fenceChunk) {

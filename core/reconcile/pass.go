@@ -246,8 +246,8 @@ func (p *pass) readCommitted(ctx context.Context) (err error) {
 
 func (p *pass) committedOffsets(ctx context.Context) (map[int32]int64, error) {
 	committed, err := p.deps.Journal.Committed(ctx)
-	if errors.Is(err, coupon.ErrLogCut) {
-		p.deps.Log.Error("ALARM: records that no consumer has written are gone from the journal; the gates stay shut", "tags", len(p.reports), "error", err)
+	if errors.Is(err, coupon.ErrLogCut) || errors.Is(err, coupon.ErrLogAnew) {
+		p.deps.Log.Error("ALARM: records that no consumer has written may be gone from the journal; the gates stay shut", "tags", len(p.reports), "error", err)
 	}
 	return committed, err
 }

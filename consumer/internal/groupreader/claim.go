@@ -47,6 +47,9 @@ type claim struct {
 
 func (r *Reader) consume(s sarama.ConsumerGroupSession, from sarama.ConsumerGroupClaim) {
 	partition := from.Partition()
+	if from.InitialOffset() < 0 && !r.readable(s.Context(), partition) {
+		return
+	}
 	life, end := context.WithCancel(context.WithoutCancel(s.Context()))
 	defer end()
 	c := &claim{
@@ -80,6 +83,36 @@ func (r *Reader) consume(s sarama.ConsumerGroupSession, from sarama.ConsumerGrou
 	}
 	end()
 	<-taken
+}
+
+// readable says whether a partition in which the group has committed nothing may be read from its start: a topic that was
+// made anew is not, since what was promised by records of the old one would be forgotten, and new failed events would be
+// taken for old ones at the same offsets. It waits until that is known, and for good when it is not; false: the session
+// has ended.
+func (r *Reader) readable(session context.Context, partition int32) bool {
+	if r.cfg.Journal.Seen == nil {
+		return true
+	}
+	defer r.forget(partition)
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		ctx, cancel := context.WithTimeout(session, attemptTimeout)
+		_, err := r.ends.Committed(ctx)
+		cancel()
+		if err == nil {
+			return true
+		}
+		if session.Err() == nil {
+			r.progress.with(partition, func(st *state) { st.unread = err })
+			r.trouble(err)
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-session.Done():
+			wait.Stop()
+			return false
+		}
+	}
 }
 
 // ripe is when the next batch of a partition may begin after one that begins now. It is the same instant for all partitions,

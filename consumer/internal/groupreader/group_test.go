@@ -2,10 +2,15 @@ package groupreader
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -230,6 +235,71 @@ func TestALogThatWasCutAboveTheOffsetsStopsTheMember(t *testing.T) {
 		})
 		assert.Zero(t, b.count())
 	})
+}
+
+// While it runs, and when it begins: nothing of the new topic is written, as if the old one had never been.
+func TestATopicThatWasMadeAnewStopsTheMember(t *testing.T) {
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		cfg := made(t, brokers, 1)
+		cfg.Seen = func(context.Context) (map[int32]int64, error) { return nil, nil } // rows do not tell
+		produce(t, cfg, 0, goods(10)...)
+		b := newBook()
+		m := run(t, cfg, b)
+		eventually(t, "written", func() bool { return b.count() == 10 })
+		anew(t, cfg)
+		produce(t, cfg, 0, goods(5)...)
+		eventually(t, "it says so", func() bool {
+			err := m.Ready(t.Context())
+			return errors.Is(err, coupon.ErrLogAnew) || errors.Is(err, coupon.ErrLogCut)
+		})
+		// Nor does it begin at the start when it has joined again, and the broker has forgotten where it was.
+		require.Never(t, func() bool { return b.count() > 10 }, 5*time.Second, 50*time.Millisecond)
+	})
+}
+
+func TestATopicThatEndsBeforeWhatTheLedgerKnowsIsNotRead(t *testing.T) {
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		cfg := made(t, brokers, 2)
+		var mu sync.Mutex
+		known, why := map[int32]int64{0: 3, 1: 6}, error(nil)
+		cfg.Seen = func(context.Context) (map[int32]int64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return maps.Clone(known), why
+		}
+		produce(t, cfg, 0, goods(5)...)
+		produce(t, cfg, 1, goods(5)...)
+		b := newBook()
+		m := run(t, cfg, b)
+		eventually(t, "it says so", func() bool { return errors.Is(m.Ready(t.Context()), coupon.ErrLogAnew) })
+		require.Zero(t, b.count(), "of no partition")
+
+		mu.Lock()
+		known, why = nil, errors.New("the database is away")
+		mu.Unlock()
+		eventually(t, "not known is not new", func() bool { return errors.Is(m.Ready(t.Context()), why) })
+		require.Zero(t, b.count())
+
+		mu.Lock()
+		known, why = map[int32]int64{0: 5, 1: 5}, nil
+		mu.Unlock()
+		eventually(t, "all is written", func() bool { return b.count() == 10 })
+		require.NoError(t, m.Ready(t.Context()))
+	})
+}
+
+// anew deletes the topic and makes it again.
+func anew(t *testing.T, cfg kafkajournal.Config) {
+	t.Helper()
+	s := cfg.Sarama()
+	s.Metadata.Full = true
+	admin, err := sarama.NewClusterAdmin(cfg.Brokers, s)
+	require.NoError(t, err)
+	require.NoError(t, admin.DeleteTopic(cfg.Topic))
+	require.NoError(t, admin.Close())
+	require.NoError(t, kafkajournal.CreateTopic(within(t, patience), cfg.Brokers, cfg.Topic, 1, 1))
 }
 
 // Whatever lies on the topic, a partition holds two batches, what was on its way when the pause came, and no more.

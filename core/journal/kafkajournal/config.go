@@ -1,6 +1,7 @@
 package kafkajournal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +14,9 @@ type Config struct {
 	Brokers []string // host:port of some brokers; the others are found by them
 	Topic   string
 	Group   string // the consumers' group; readers only
+	// Seen are the offsets that the ledger knows of the topic, by partition: each record below was in it once. Where the
+	// group has committed nothing they tell a topic that was made anew from one that nobody has read yet; nil: nothing does.
+	Seen func(context.Context) (map[int32]int64, error)
 	// Partitions is the most that records are put into, whatever the topic has; 0: as many as it has at the first
 	// connection. What is added later gets none; see placing.
 	Partitions int

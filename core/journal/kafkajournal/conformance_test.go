@@ -206,6 +206,7 @@ func TestOffsetsBeyondTheEndAreNotBelieved(t *testing.T) {
 		_, err := r.Committed(within(t, 15*time.Second))
 		require.ErrorContains(t, err, "beyond the end")
 		require.NotErrorIs(t, err, coupon.ErrLogCut)
+		require.ErrorIs(t, err, coupon.ErrLogAnew)
 	})
 }
 

@@ -52,7 +52,9 @@ func (r *Reader) Ends(ctx context.Context) (map[int32]int64, error) {
 
 // Committed are the offsets from which the consumers' group would go on: of every record below, the row or failed event
 // is in the ledger. A partition without a committed offset begins at 0. coupon.ErrLogCut: records that nobody has
-// written are gone from the log. Another error that says "beyond the end": the topic is not the one the group has read.
+// written are gone from the log. coupon.ErrLogAnew: the topic ends before what the group has read or, where it has
+// committed nothing, before what the ledger knows of it. Kafka forgets a group's offsets together with the topic, so that
+// one made anew looks like one that nobody has read.
 func (r *Reader) Committed(ctx context.Context) (map[int32]int64, error) {
 	from, err := ask(ctx, r, r.committed)
 	if err != nil {
@@ -62,7 +64,13 @@ func (r *Reader) Committed(ctx context.Context) (map[int32]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Asked after the committed offsets: those can only have been at or below the ends then.
+	var seen map[int32]int64
+	if r.cfg.Seen != nil && unread(starts, from) {
+		if seen, err = r.cfg.Seen(ctx); err != nil {
+			return nil, err
+		}
+	}
+	// Asked after the others: those can only have been at or below the ends then.
 	ends, err := r.Ends(ctx)
 	if err != nil {
 		return nil, err
@@ -72,17 +80,31 @@ func (r *Reader) Committed(ctx context.Context) (map[int32]int64, error) {
 		at, there := from[partition]
 		if !there || at < 0 {
 			from[partition], at = 0, 0
+			if seen[partition] > end {
+				errs = append(errs, fmt.Errorf("%w: %s/%d ends at %d, the ledger knows of %d: was the topic made anew?",
+					coupon.ErrLogAnew, r.cfg.Topic, partition, end, seen[partition]))
+			}
 		}
 		switch start := starts[partition]; {
 		case at < start:
 			errs = append(errs, fmt.Errorf("%w: %s/%d: group %s is at %d, the log starts at %d", coupon.ErrLogCut,
 				r.cfg.Topic, partition, r.cfg.Group, at, start))
 		case at > end:
-			errs = append(errs, fmt.Errorf("%s/%d: group %s is at %d, beyond the end %d: was the topic made anew?",
-				r.cfg.Topic, partition, r.cfg.Group, at, end))
+			errs = append(errs, fmt.Errorf("%w: %s/%d: group %s is at %d, beyond the end %d: was the topic made anew?",
+				coupon.ErrLogAnew, r.cfg.Topic, partition, r.cfg.Group, at, end))
 		}
 	}
 	return from, errors.Join(errs...)
+}
+
+// unread says whether the group has committed nothing in one of the partitions.
+func unread(partitions, committed map[int32]int64) bool {
+	for partition := range partitions {
+		if at, there := committed[partition]; !there || at < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckTopic is as Journal's.

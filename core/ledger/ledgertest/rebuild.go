@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/ledger"
 )
 
 var rebuildTests = map[string]func(*testing.T, desk){
@@ -20,6 +21,7 @@ var rebuildTests = map[string]func(*testing.T, desk){
 	"a barrier is never replaced by another":             barrierOnce,
 	"a barrier without partitions is refused":            barrierEmpty,
 	"barriers come back as they were stored":             barriersRoundTrip,
+	"what was seen of the topic":                         seenOfTopic,
 	"hundreds of tags in one pass":                       manyTags,
 	"all rows are read, in pages, whatever their status": loadAll,
 	"the rows are one snapshot while writers write":      loadSnapshot,
@@ -300,4 +302,30 @@ func loadLeavesSession(t *testing.T, b desk) {
 			func(coupon.Ref, []coupon.Place) error { return nil }), err)
 		require.EqualValues(t, 5, b.count(t, "SELECT @@wait_timeout"))
 	}
+}
+
+// seenOfTopic: the book of the suite is shared, so what it knows is compared by partitions that no other test has.
+func seenOfTopic(t *testing.T, b desk) {
+	c := b.publish(t)
+	const one, two, three = 9001, 9002, 9003
+	marks, err := b.book.BumpEpochs(t.Context(), []string{c.Tag()}, "one", time.Minute, false)
+	require.NoError(t, err)
+	_, err = b.book.StoreBarriers(t.Context(), marks, map[int32]int64{one: 7, two: 3, three: 0})
+	require.NoError(t, err)
+	marks, err = b.book.BumpEpochs(t.Context(), []string{c.Tag()}, "one", time.Minute, true)
+	require.NoError(t, err)
+	_, err = b.book.StoreBarriers(t.Context(), marks, map[int32]int64{one: 5, two: 4, three: 0})
+	require.NoError(t, err)
+	w, topic := b.writer(t)
+	seen, err := b.book.Seen(t.Context(), topic)
+	require.NoError(t, err)
+	require.EqualValues(t, []int64{7, 4, 0}, []int64{seen[one], seen[two], seen[three]})
+
+	require.NoError(t, w.Write(t.Context(), []ledger.Record{{Partition: two, Offset: 20, Broken: errors.New("broken"), Reason: coupon.FailUndecodable}}))
+	seen, err = b.book.Seen(t.Context(), topic)
+	require.NoError(t, err)
+	require.EqualValues(t, 21, seen[two])
+	seen, err = b.book.Seen(t.Context(), "another")
+	require.NoError(t, err)
+	require.EqualValues(t, 4, seen[two], "failed events name their topic")
 }

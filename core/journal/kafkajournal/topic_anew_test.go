@@ -1,0 +1,54 @@
+package kafkajournal_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/journal/kafkajournal"
+)
+
+// Kafka forgets a group's offsets together with the topic, so that one made anew looks like one that nobody has read.
+func TestATopicMadeAnewIsNotTakenForOneThatNobodyHasRead(t *testing.T) {
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		cfg := made(t, brokers, 2)
+		var seen map[int32]int64
+		var why error
+		cfg.Seen = func(context.Context) (map[int32]int64, error) { return seen, why }
+		r := reading(t, cfg)
+		_, err := r.Committed(within(t, 15*time.Second))
+		require.NoError(t, err, "a new one")
+		fill(t, cfg, 20)
+		commit(t, cfg, map[int32]int64{0: 2, 1: 2})
+		seen = map[int32]int64{0: 3, 1: 1}
+		_, err = r.Committed(within(t, 15*time.Second))
+		require.NoError(t, err)
+
+		administer(t, cfg, 2, func(a sarama.ClusterAdmin) error {
+			require.NoError(t, a.DeleteTopic(cfg.Topic))
+			return kafkajournal.CreateTopic(within(t, 20*time.Second), brokers, cfg.Topic, 2, 1)
+		})
+		require.Eventually(t, func() bool { // the broker takes a moment to forget the offsets
+			_, err = r.Committed(within(t, 15*time.Second))
+			return errors.Is(err, coupon.ErrLogAnew)
+		}, 20*time.Second, 100*time.Millisecond, "%v", err)
+		require.ErrorContains(t, err, "made anew")
+
+		why = errors.New("the database is away")
+		seen = nil
+		_, err = r.Committed(within(t, 15*time.Second))
+		if err == nil || !errors.Is(err, coupon.ErrLogAnew) { // offsets that are kept say it without the ledger
+			require.ErrorIs(t, err, why, "not known is not new")
+		}
+
+		commit(t, cfg, map[int32]int64{0: 0, 1: 0})
+		_, err = r.Committed(within(t, 15*time.Second))
+		require.NoError(t, err, "a person has decided where to go on")
+	})
+}
