@@ -36,8 +36,8 @@ help:
 	  '  make chaos            kills, stops, cuts and empties everything while clients claim, and judges what is left:' \
 	  '                        FAULTS=80, SEED=7 repeats a run, KEEP=1 keeps its folder (needs the packages of make services)' \
 	  '  make lab              the ways that everybody tries first, side by side with firstcome: table and chart' \
-  '  make k6               the load scripts of bench/k6 against what make up started: SCRIPT="stages constant spike"' \
-  '  make spec             checks the model of the protocol with TLC (Java 17, Maven; minutes)' \
+	  '  make k6               the load scripts of bench/k6 against what make up started: SCRIPT="stages constant spike"' \
+	  '  make spec             checks the model of the protocol with TLC (Java 17, Maven; minutes)' \
 	  '  make clean            removes bin, .tools and .run; keeps ./data'
 
 .PHONY: build

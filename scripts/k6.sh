@@ -17,7 +17,7 @@ failed=0
 for script in ${SCRIPT:-stages constant spike}; do
   [ -f "bench/k6/$script.js" ] || die "there is no bench/k6/$script.js" "take stages, constant or spike"
   say "k6: $script"
-  API=$api SECRET=$FIRSTCOME_AUTH_HS256_SECRET PLACES=${PLACES:-100000} \
+  API=$api SECRET=$FIRSTCOME_AUTH_HS256_SECRET PLACES=${PLACES:-100000} THINK=${THINK:-1} \
     "$tools/k6" run --no-usage-report --summary-export "bench/results/k6-$script-$(date -u +%F).json" "$@" "bench/k6/$script.js" ||
     failed=1
 done
