@@ -11,9 +11,8 @@ import (
 // What an answer must not be: everything measured here answers with a short body of a stated length on a connection that
 // stays. Another answer would be measured wrongly, so it is an error.
 var (
-	errChunked  = errors.New("loadgen: an answer in chunks")
 	errClosing  = errors.New("loadgen: an answer that closes its connection")
-	errNoLength = errors.New("loadgen: an answer without Content-Length")
+	errNoLength = errors.New("loadgen: an answer without Content-Length, in chunks perhaps")
 )
 
 // readAnswer reads one answer; body is good until the next read.
@@ -60,11 +59,9 @@ func readStatus(text []byte) (int, error) {
 	return status, nil
 }
 
-// readHeader looks at the three headers that matter.
+// readHeader looks at the two headers that matter.
 func readHeader(text []byte, length *int) error {
-	switch text[0] | 0x20 {
-	case 'c', 't':
-	default:
+	if text[0]|0x20 != 'c' {
 		return nil
 	}
 	name, value, _ := bytes.Cut(text, []byte(":"))
@@ -76,8 +73,6 @@ func readHeader(text []byte, length *int) error {
 			return fmt.Errorf("loadgen: %q is no length", text)
 		}
 		*length = n
-	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-		return errChunked
 	case bytes.EqualFold(name, []byte("Connection")) && bytes.EqualFold(value, []byte("close")):
 		return errClosing
 	}
