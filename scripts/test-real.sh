@@ -9,7 +9,7 @@ need_go
 
 # What speaks to a server, and what stands on that.
 packages="./core/admission/... ./core/journal/... ./core/ledger/... ./core/publish/... ./core/reconcile/... ./consumer/...
-  ./batch/... ./e2e/..."
+  ./batch/... ./core/audit/... ./e2e/..."
 
 load_env || die "no servers are described in .run/env" "start them: make services"
 db=$(cat "$run/db")

@@ -449,7 +449,15 @@ func TestConsumersThatDoNotMoveAreNamed(t *testing.T) {
 // onBooks runs a test on embedded books, and on real ones where there are some. The subtests of one share its books.
 func onBooks(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
-	t.Run("embedded", func(t *testing.T) { test(t, newWorld(t, false, "")) })
-	t.Run("mysql", func(t *testing.T) { test(t, newWorld(t, true, ledgertest.EnvMySQL)) })
-	t.Run("mariadb", func(t *testing.T) { test(t, newWorld(t, true, ledgertest.EnvMariaDB)) })
+	for name, made := range map[string]func(t *testing.T) *world{
+		"embedded":      func(t *testing.T) *world { return newWorld(t, false, "") },
+		"mysql":         func(t *testing.T) *world { return newWorld(t, true, ledgertest.EnvMySQL) },
+		"mariadb":       func(t *testing.T) *world { return newWorld(t, true, ledgertest.EnvMariaDB) },
+		"redis cluster": func(t *testing.T) *world { return newClusterWorld(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, made(t))
+		})
+	}
 }

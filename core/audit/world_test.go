@@ -30,12 +30,13 @@ type world struct {
 	t      tester
 	cfg    audit.Config
 	db     *sql.DB
-	redis  *redis.Client
+	redis  redis.UniversalClient
+	shared bool // others use this Redis too: nothing of theirs may go
 	kafka  sarama.Client
 	out    sarama.SyncProducer
-	server string // the reign of this Redis
 
 	coupons []*coupon
+	all     []*coupon // those of before, too
 	ids     int64
 }
 
@@ -93,35 +94,53 @@ func (c *coupon) field(p place) string {
 // newWorld makes three empty books: embedded ones, or real ones where the environment names them and servers is set.
 func newWorld(t testing.TB, servers bool, dsnEnv string) *world {
 	t.Helper()
-	w := &world{t: t, ids: 1000}
-	var redisAddr, dsn string
-	var redisDB int
-	var brokers []string
-	if servers {
-		dsn = ledgertest.FreshDSN(t, ledgertest.ServerDSN(t, dsnEnv))
-		redisAddr = server(t, "FIRSTCOME_TEST_REDIS_ADDR")
-		brokers = strings.Split(server(t, "FIRSTCOME_TEST_KAFKA_BROKERS"), ",")
-		redisDB = takeRedisDB(t)
-	} else {
+	if !servers {
 		mini, err := embedded.Start("127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(mini.Close)
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-		require.NoError(t, err)
-		t.Cleanup(cluster.Close)
-		dsn, redisAddr, brokers = ledgertest.SQLiteDSN(t), mini.Addr(), cluster.ListenAddrs()
+		return newWorldOn(t, ledgertest.SQLiteDSN(t), fakeKafka(t), audit.Redis{Mode: "single", Addrs: []string{mini.Addr()}})
 	}
+	dsn := ledgertest.FreshDSN(t, ledgertest.ServerDSN(t, dsnEnv))
+	addr := server(t, "FIRSTCOME_TEST_REDIS_ADDR")
+	brokers := strings.Split(server(t, "FIRSTCOME_TEST_KAFKA_BROKERS"), ",")
+	return newWorldOn(t, dsn, brokers, audit.Redis{Mode: "single", Addrs: []string{addr}, DB: takeRedisDB(t)})
+}
+
+// newClusterWorld has its gates on a Redis Cluster, which others use at the same time.
+func newClusterWorld(t testing.TB) *world {
+	t.Helper()
+	addrs := strings.Split(server(t, "FIRSTCOME_TEST_REDIS_CLUSTER_ADDRS"), ",")
+	w := newWorldOn(t, ledgertest.SQLiteDSN(t), fakeKafka(t), audit.Redis{Mode: "cluster", Addrs: addrs})
+	w.shared, w.ids = true, 1000+rand.Int64N(1<<50)
+	t.Cleanup(func() { // before the client is closed
+		for _, c := range w.all {
+			for _, key := range []string{c.gate(), c.key("coupon"), c.key("holders"), c.key("pending"), "fc:{" + c.tag() + "}:members"} {
+				require.NoError(t, w.redis.Del(context.Background(), key).Err())
+			}
+		}
+	})
+	return w
+}
+
+func fakeKafka(t testing.TB) (brokers []string) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	return cluster.ListenAddrs()
+}
+
+func newWorldOn(t testing.TB, dsn string, brokers []string, gates audit.Redis) *world {
+	t.Helper()
+	w := &world{t: t, ids: 1000}
 	book := ledgertest.Open(t, dsn)
 	require.NoError(t, book.Migrate(t.Context()))
 	w.openDB(t, dsn)
-	w.redis = redis.NewClient(&redis.Options{Addr: redisAddr, DB: redisDB})
+	w.redis = redis.NewUniversalClient(&redis.UniversalOptions{Addrs: gates.Addrs, DB: gates.DB, IsClusterMode: gates.Mode == "cluster"})
 	t.Cleanup(func() { require.NoError(t, w.redis.Close()) })
-	w.server = serverOf(t, w.redis)
 	w.cfg = audit.Config{
-		DSN:   dsn,
-		Redis: audit.Redis{Mode: "single", Addrs: []string{redisAddr}, DB: redisDB},
+		DSN: dsn, Redis: gates, Dir: t.TempDir(),
 		Kafka: audit.Kafka{Brokers: brokers, Topic: fmt.Sprintf("audit-%x", rand.Uint64()), Timeout: 10 * time.Second},
-		Dir:   t.TempDir(),
 	}
 	w.cfg.Kafka.Group = w.cfg.Kafka.Topic + "-group"
 	w.openKafka(t)
@@ -153,11 +172,20 @@ func takeRedisDB(t testing.TB) int {
 	return 0
 }
 
-func serverOf(t testing.TB, client *redis.Client) string {
-	t.Helper()
+// reign is that of the server which has a key.
+func (w *world) reign(key string) string {
+	w.t.Helper()
+	var client interface {
+		Info(ctx context.Context, sections ...string) *redis.StringCmd
+	} = w.redis
+	if cluster, ok := w.redis.(*redis.ClusterClient); ok {
+		node, err := cluster.MasterForKey(context.Background(), key)
+		require.NoError(w.t, err)
+		client = node
+	}
 	id := func(section, field string) string {
-		text, err := client.Info(t.Context(), section).Result()
-		require.NoError(t, err)
+		text, err := client.Info(context.Background(), section).Result()
+		require.NoError(w.t, err)
 		return regexp.MustCompile(field + `:(\w+)`).FindStringSubmatch(text)[1]
 	}
 	return id("server", "run_id") + ":" + id("replication", "master_replid")
@@ -175,9 +203,13 @@ func (w *world) openDB(t testing.TB, dsn string) {
 		} else {
 			dsn += "?"
 		}
-		w.db, err = sql.Open("mysql", dsn+"time_zone=%27%2B00%3A00%27")
-		if err == nil {
-			_, _ = w.db.ExecContext(t.Context(), "SET GLOBAL check_constraint_checks = 0") // MariaDB, if it may
+		dsn += "time_zone=%27%2B00%3A00%27"
+		w.db, err = sql.Open("mysql", dsn)
+		require.NoError(t, err)
+		var checks bool // MariaDB's, off in the sessions of this test alone; MySQL 8.0.15 reads past CHECKs
+		if w.db.QueryRowContext(t.Context(), "SELECT @@check_constraint_checks").Scan(&checks) == nil {
+			require.NoError(t, w.db.Close())
+			w.db, err = sql.Open("mysql", dsn+"&check_constraint_checks=0")
 		}
 	}
 	require.NoError(t, err)
@@ -198,6 +230,7 @@ func (w *world) openKafka(t testing.TB) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.kafka.Close()) })
 	w.createTopic()
+	t.Cleanup(w.dropTopic)
 	w.out, err = sarama.NewSyncProducerFromClient(w.kafka)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.out.Close()) })
@@ -215,6 +248,12 @@ func (w *world) createTopic() {
 	}
 }
 
+func (w *world) dropTopic() {
+	admin, err := sarama.NewClusterAdminFromClient(w.kafka)
+	require.NoError(w.t, err)
+	require.NoError(w.t, admin.DeleteTopic(w.cfg.Kafka.Topic))
+}
+
 // empty makes the books empty again.
 func (w *world) empty(t tester) {
 	w.t, w.coupons = t, nil
@@ -225,7 +264,10 @@ func (w *world) empty(t tester) {
 	for _, table := range []string{"issues", "failed_events", "coupon_changes", "coupon_change_ends", "gate_barriers", "gates", "coupons", "events", "vendors"} {
 		w.exec("DELETE FROM " + table)
 	}
-	require.NoError(t, w.redis.FlushDB(context.Background()).Err())
+	if !w.shared { // where it is, no coupon has the number of one before
+		require.NoError(t, w.redis.FlushDB(context.Background()).Err())
+	}
+	w.dropTopic()
 	w.cfg.Kafka.Topic = fmt.Sprintf("audit-%x", rand.Uint64())
 	w.cfg.Kafka.Group = w.cfg.Kafka.Topic + "-group"
 	w.createTopic()
@@ -256,7 +298,7 @@ func (w *world) coupon(limit int, total int64, event *coupon, users int) *coupon
 	for _, s := range c.siblings {
 		s.siblings = c.siblings
 	}
-	w.coupons = append(w.coupons, c)
+	w.coupons, w.all = append(w.coupons, c), append(w.all, c)
 	for n := range users {
 		w.place(c, fmt.Sprintf("u%d-%d", c.id, n), 1)
 	}
@@ -302,7 +344,7 @@ func (w *world) write() {
 			gates[c.tag()] = true
 			w.exec("INSERT INTO gates (tag, epoch, created_at, updated_at) VALUES (?, ?, ?, ?)", c.tag(), c.epoch, stamp(now), stamp(now))
 		}
-		w.hset(c.gate(), "st", "open", "epoch", c.epoch, "server", w.server, "token", "1-1", "generation", 1, "members_n", 0, "coupons_n", len(c.siblings))
+		w.hset(c.gate(), "st", "open", "epoch", c.epoch, "server", w.reign(c.gate()), "token", "1-1", "generation", 1, "members_n", 0, "coupons_n", len(c.siblings))
 		limit := ""
 		if c.total != 0 {
 			limit = fmt.Sprint(c.total)
