@@ -27,6 +27,7 @@ const (
 	kafka     = "./core/journal/kafkajournal"
 	group     = "./consumer/internal/groupreader"
 	httpapi   = "./api/internal/httpapi"
+	auditor   = "./core/audit"
 )
 
 const lua = "core/admission/redisgate/lua/"
@@ -196,7 +197,7 @@ func inTheLedger() []sabotage {
 	}
 }
 
-// aroundTheJournal breaks what speaks to Kafka; its tests run on a broker inside the process.
+// aroundTheJournal breaks what speaks to Kafka, and the auditor; its tests run on a broker inside the process.
 func aroundTheJournal() []sabotage {
 	const claim, config, journal = "consumer/internal/groupreader/claim.go", "core/journal/kafkajournal/config.go", "core/journal/kafkajournal/journal.go"
 	return []sabotage{
@@ -218,5 +219,11 @@ func aroundTheJournal() []sabotage {
 			tests: []target{{kafka, "TestATopicIsMadeToKeepWhatWasAcknowledged"}}},
 		{name: "cut-log-rebuilt-from", edits: []edit{{"core/journal/kafkajournal/reader.go", "case at < start:", "case at < 0:"}},
 			tests: []target{{kafka, "TestALogThatWasCutAboveTheCommittedOffsetsIsAnAlarm"}}},
+		{name: "added-partitions-get-records", edits: []edit{{"core/journal/kafkajournal/placing.go", "return f.Partitioner.Partition(m, count)", "return f.Partitioner.Partition(m, has)"}},
+			tests: []target{{kafka, "TestPartitionsAddedByHandGetNoRecords"}}},
+		{name: "new-topic-read-as-the-old-one", edits: []edit{{claim, "if from.InitialOffset() < 0 && !r.readable(s.Context(), partition) {", "if false {"}},
+			tests: []target{{group, "TestATopicThatEndsBeforeWhatTheLedgerKnowsIsNotRead"}}},
+		{name: "holders-of-an-older-reading", edits: []edit{{"core/audit/compare.go", "if e.scan != 0 && e.scan != c.tag.scan {", "if false {"}},
+			tests: []target{{auditor, "TestAGateThatIsRebuiltWhileItIsReadGivesNoFindings"}}},
 	}
 }
