@@ -130,10 +130,10 @@ func (g *group) claim(t *testing.T, users int) {
 	var all sync.WaitGroup
 	for range users {
 		g.users++
-		user := fmt.Sprintf("g-%d", g.users)
+		n, user := g.users, fmt.Sprintf("g-%d", g.users)
 		all.Go(func() {
 			for began := time.Now(); time.Since(began) < drainWithin; <-time.After(50 * time.Millisecond) {
-				a, err := g.Claim(t.Context(), g.users, g.coupon, user)
+				a, err := g.Claim(t.Context(), n, g.coupon, user)
 				if err == nil && a.Accepted() {
 					g.promises.note(t, user, a)
 					return

@@ -80,7 +80,7 @@ func NewKafkaCluster(dir string, n int, o KafkaOptions) ([]*Server, error) {
 		if err := configureKafka(s, i+1, voters, advertised, o.Config); err != nil {
 			return nil, err
 		}
-		launchKafka(s, int32(i+1), java, libs, cluster)
+		launchKafka(s, int32(i+1), java, jvmFor(n), libs, cluster)
 	}
 	return servers, nil
 }
@@ -125,7 +125,16 @@ func configureKafka(s *Server, id int, voters, advertised []string, more map[str
 	return os.WriteFile(s.dir+".properties", []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-func launchKafka(s *Server, id int32, java, libs, cluster string) {
+// jvmFor is how a broker's JVM is set up. Several that live for a minute, on a processor or two, spend most of it compiling
+// themselves: they leave that to the quick compiler.
+func jvmFor(brokers int) []string {
+	if brokers == 1 {
+		return []string{"-Xms128m", "-Xmx512m"}
+	}
+	return []string{"-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+}
+
+func launchKafka(s *Server, id int32, java string, jvm []string, libs, cluster string) {
 	conf, path := s.dir+".properties", libs+"/*"
 	s.command = func() (*exec.Cmd, error) {
 		if _, err := os.Stat(filepath.Join(s.dir, "meta.properties")); errors.Is(err, os.ErrNotExist) {
@@ -134,7 +143,8 @@ func launchKafka(s *Server, id int32, java, libs, cluster string) {
 				return nil, fmt.Errorf("kafka could not format its folder: %w\n%s", err, out)
 			}
 		}
-		return exec.Command(java, "-Xms128m", "-Xmx512m", "-Dlog4j2.level=INFO", "-cp", path, "kafka.Kafka", conf), nil //nolint:gosec,noctx // ended by Kill
+		args := append(slices.Clone(jvm), "-Dlog4j2.level=INFO", "-cp", path, "kafka.Kafka", conf)
+		return exec.Command(java, args...), nil //nolint:gosec,noctx // ended by Kill
 	}
 	s.ready = func(ctx context.Context) error {
 		// A client of its own each time: one that was told "nobody there" backs off for longer than a start takes.
