@@ -32,6 +32,7 @@ done
 
 say "tests on Kafka $FIRSTCOME_KAFKA_BROKERS, Redis $FIRSTCOME_TEST_REDIS_ADDR and $FIRSTCOME_TEST_REDIS_CLUSTER_ADDRS, $db"
 race=$(race_flag)
-# -count=1: a result remembered from other servers says nothing about these.
+# -count=1: a result remembered from other servers says nothing about these. -timeout: of one package; the end-to-end tests wait
+# most of theirs, for brokers, leases and sessions.
 # shellcheck disable=SC2086
-run_tests "real-$db" $race -count=1 -timeout=20m "$@" $packages
+run_tests "real-$db" $race -count=1 -timeout=30m "$@" $packages
