@@ -65,6 +65,7 @@ func (t *tagPass) complete() {
 
 func (p *pass) loadPage(ctx context.Context, c *couponPass, ref coupon.Ref, rows []coupon.Place) error {
 	crashpoint.At("rebuild.rows-read")
+	p.loads(c.tag)
 	var err error
 	for range tries { // to load the same rows twice is safe
 		if err = p.deps.Gates.LoadRows(ctx, c.tag.mark, ref, rows); !isUnknown(err) {

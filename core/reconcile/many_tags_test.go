@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firstcome/firstcome/core/coupon"
+	"github.com/firstcome/firstcome/core/internal/fakebook"
 	"github.com/firstcome/firstcome/core/reconcile"
 )
 
@@ -199,6 +200,46 @@ func TestTheCallersEndStopsARebuildAndFreesItsLeases(t *testing.T) {
 		report, err = w.rebuilder("b", nil).Rebuild(w.ctx, []string{w.ref(id).Tag}, false)
 		require.NoError(t, err)
 		require.Equal(t, 1, report.Count(reconcile.Opened))
+	})
+}
+
+// A million holders are 90 MB, and the next attempt loads them beside what this one leaves.
+func TestWhatARebuildLoadedAndDoesNotOpenIsRemoved(t *testing.T) {
+	for _, op := range []string{"Read", "Open", "cancelled"} {
+		t.Run(op, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				tags := w.crowd(3)
+				fakebook.ConsumeAll(w.book, w.log)
+				ctx, cancel := context.WithCancel(w.ctx)
+				defer cancel()
+				c := &counting{fail: func(name string, _ int) error {
+					if op == "cancelled" && name == "Open" {
+						cancel()
+					} else if name == op {
+						return errors.New("out of reach")
+					}
+					return nil
+				}}
+				if op == "Read" { // there must be something to read
+					w.accept(w.publish(0, total(3), 1), "cid", "")
+				}
+				report, err := w.rebuilder("a", c.step).Rebuild(ctx, tags, true)
+				if op == "cancelled" {
+					require.ErrorIs(t, err, context.Canceled)
+				}
+				require.Equal(t, 3, report.Count(reconcile.Failed))
+				require.Equal(t, 3, c.calls["Drop"])
+				w.settle()
+				w.check()
+			})
+		})
+	}
+	bubble(t, func(t *testing.T, w *world) {
+		tags := w.crowd(3)
+		c := &counting{}
+		_, err := w.rebuilder("a", c.step).Rebuild(w.ctx, tags, true)
+		require.NoError(t, err)
+		require.Zero(t, c.calls["Drop"])
 	})
 }
 

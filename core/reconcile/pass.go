@@ -33,6 +33,7 @@ type pass struct {
 	reports []TagReport // in the order asked for
 	at      map[string]int
 	live    map[string]*tagPass // those still in it
+	loaded  []*tagPass          // those that something was loaded for
 	coupons map[int64]*couponPass
 
 	marks     []coupon.Mark // all that were taken, for the leases
@@ -49,6 +50,7 @@ type tagPass struct {
 	mark    coupon.Mark
 	coupons []*couponPass
 	report  *TagReport
+	loaded  bool
 }
 
 // couponPass is what a gate must hold of a coupon when it opens.
@@ -76,7 +78,10 @@ func newPass(r *Rebuilder, tags []string) *pass {
 // run goes through the steps, strictly in this order: each rests on what was read before it being older than what it
 // reads. The error is one that ended the pass for all tags that were still in it.
 func (p *pass) run(ctx context.Context, force bool, lease time.Duration) error {
-	defer func() { p.release(ctx, p.marks) }()
+	defer func() {
+		p.drop(ctx)
+		p.release(ctx, p.marks)
+	}()
 	steps := []struct {
 		name string
 		do   func(context.Context) error
@@ -102,6 +107,34 @@ func (p *pass) run(ctx context.Context, force bool, lease time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// loads notes that something comes to be loaded for a tag.
+func (p *pass) loads(t *tagPass) {
+	if !t.loaded {
+		t.loaded = true
+		p.loaded = append(p.loaded, t)
+	}
+}
+
+// drop removes what was loaded and will not be opened, also when the caller's time is over. What it does not reach runs
+// out by itself.
+func (p *pass) drop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	for _, t := range p.loaded {
+		if t.report.Outcome == Opened || ctx.Err() != nil {
+			continue
+		}
+		ids := make([]int64, len(t.coupons))
+		for i, c := range t.coupons {
+			ids[i] = c.ID
+		}
+		if err := p.deps.Gates.Drop(ctx, t.mark, ids); err != nil {
+			p.deps.Log.Warn("what a rebuild has loaded and does not open stays for its time to live", "tag", t.mark.Tag, "error", err)
+			return // the gates do not answer
+		}
+	}
 }
 
 // failAll ends the pass for those that are still in it; before any epoch was taken that is everybody.

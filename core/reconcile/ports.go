@@ -10,18 +10,25 @@ import (
 // Gates closes, fills and opens gates (rules 18, 24, 25). All calls but Mark are safe to run twice; an error that is
 // none of coupon's is an unknown outcome.
 type Gates interface {
+	Filling
 	// Mark closes the gates that are absent or of a smaller epoch and returns the token of each mark.
 	// coupon.ErrOvertaken: the gate is of this epoch or newer. Never repeated: a second mark would be another one.
 	Mark(ctx context.Context, marks []coupon.Mark) []coupon.MarkAnswer
+	// Open puts what was loaded into place if the gate still carries the mark on the same server and the private keys
+	// hold what the opening says. Open under the same mark already: nil. coupon.ErrTooEarly: the mark is younger than
+	// Wait. coupon.ErrOvertaken: anything else.
+	Open(ctx context.Context, openings []coupon.Opening) []error
+}
+
+// Filling is what a marked gate is loaded by.
+type Filling interface {
 	// LoadRows puts the places of rows of one coupon under the mark's private keys: at most PageRows a call.
 	LoadRows(ctx context.Context, m coupon.Mark, ref coupon.Ref, rows []coupon.Place) error
 	// LoadTail adds places of the journal of one coupon: at most PageRows a call, in their order. What the user has
 	// from a row or an earlier record stays; for a member, in whichever coupon of the event. added counts the new ones.
 	LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, places []coupon.Place) (added int64, err error)
-	// Open puts what was loaded into place if the gate still carries the mark on the same server and the private keys
-	// hold what the opening says. Open under the same mark already: nil. coupon.ErrTooEarly: the mark is younger than
-	// Wait. coupon.ErrOvertaken: anything else.
-	Open(ctx context.Context, openings []coupon.Opening) []error
+	// Drop removes what was loaded for these coupons under a mark that will not be opened.
+	Drop(ctx context.Context, m coupon.Mark, coupons []int64) error
 }
 
 // Viewer tells what each coupon's gate says: its view, a coupon.UnsoundError (rule 2), or an unknown outcome.

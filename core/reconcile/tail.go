@@ -95,6 +95,7 @@ func (t *tail) flush(ctx context.Context) error {
 			page := places[:min(PageRows, len(places))]
 			places = places[len(page):]
 			crashpoint.At("rebuild.tail-read")
+			t.loads(c.tag)
 			added, err := t.deps.Gates.LoadTail(ctx, c.tag.mark, c.ref, page)
 			if err != nil { // asked again it would not count those that it has added now
 				if err = t.lost(ctx, c.tag, "load the journal's tail", err); err != nil {

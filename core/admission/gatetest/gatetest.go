@@ -34,6 +34,7 @@ type Publishing interface {
 type Filling interface {
 	LoadRows(ctx context.Context, m coupon.Mark, ref coupon.Ref, rows []coupon.Place) error
 	LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, places []coupon.Place) (added int64, err error)
+	Drop(ctx context.Context, m coupon.Mark, coupons []int64) error
 }
 
 // Reading is for those who only look.

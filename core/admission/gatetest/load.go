@@ -17,6 +17,35 @@ func loadTests() map[string]func(*fixture) {
 		"what another attempt loaded is not found":                 loadsApart,
 		"each place of a user counts":                              loadMany,
 		"no rows are no error":                                     loadNothing,
+		"what an attempt drops is gone, and nothing else":          loadDropped,
+	}
+}
+
+func loadDropped(f *fixture) {
+	for _, c := range []coupon.OpeningCoupon{f.lone(9), f.event(1, 9)[0]} {
+		f.publish(c)
+		m := f.mark(c.Tag, 2)
+		load := func(row, record string) coupon.Opening {
+			require.NoError(f, f.Gate.LoadRows(f.ctx, m, c.Ref, []coupon.Place{f.row(row, 1)}))
+			_, err := f.Gate.LoadTail(f.ctx, m, c.Ref, []coupon.Place{f.row(record, 2)})
+			require.NoError(f, err)
+			c.Holders, c.LastSeq = 2, 2
+			o := opening(m, c)
+			if o.Event {
+				o.Members = 2
+			}
+			return o
+		}
+		o := load("a", "b")
+		require.NoError(f, f.Gate.Drop(f.ctx, m, []int64{c.CouponID}))
+		require.ErrorIs(f, f.open(o), coupon.ErrOvertaken)
+		o = load("c", "d")
+		another := m
+		another.Token += "0"
+		require.NoError(f, f.Gate.Drop(f.ctx, another, []int64{c.CouponID}))
+		require.NoError(f, f.open(o), "of the first load nothing is left, of this one all is there")
+		require.NoError(f, f.Gate.Drop(f.ctx, m, []int64{c.CouponID}), "too late, and harmless")
+		require.NoError(f, f.sound(c.Ref))
 	}
 }
 

@@ -105,6 +105,19 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 	return added, nil
 }
 
+// Drop removes what was loaded for these coupons of the mark's tag.
+func (g *Gate) Drop(ctx context.Context, m coupon.Mark, coupons []int64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.of(m.Tag).loads[m]; l != nil && ctx.Err() == nil {
+		clear(l.members)
+		for _, id := range coupons {
+			delete(l.holders, id)
+		}
+	}
+	return ctx.Err()
+}
+
 // Open opens marked gates with what was loaded for them (rule 25).
 func (g *Gate) Open(ctx context.Context, openings []coupon.Opening) []error {
 	errs := make([]error, len(openings))

@@ -88,7 +88,7 @@ var argForms = map[string]string{
 // all lists the operations.
 func all(s scripts) []script {
 	return []script{
-		s.admit, s.confirm, s.sweep, s.mark, s.loadRows, s.loadTail, s.open, s.join, s.change, s.view, s.holder, s.sound,
+		s.admit, s.confirm, s.sweep, s.mark, s.loadRows, s.loadTail, s.drop, s.open, s.join, s.change, s.view, s.holder, s.sound,
 		s.names,
 	}
 }
@@ -208,6 +208,7 @@ func callEverything(ctx context.Context, g *Gate) {
 		_ = g.Mark(ctx, []coupon.Mark{m})
 		_ = g.LoadRows(ctx, m, c.Ref, []coupon.Place{place, place})
 		_, _ = g.LoadTail(ctx, m, c.Ref, []coupon.Place{place, place})
+		_ = g.Drop(ctx, m, []int64{c.CouponID, other.CouponID})
 		_ = g.Open(ctx, []coupon.Opening{{Mark: m, Event: c.EventID != 0, Coupons: []coupon.OpeningCoupon{c, other}}})
 		_ = g.Join(ctx, c, 3)
 		_, _ = g.Change(ctx, coupon.TermsChange{Ref: c.Ref, To: c.Terms, Revision: 4, Widen: true, Wait: time.Second, Epoch: 3})

@@ -14,8 +14,8 @@ const (
 	// maxLoad bounds the holders of one call: at two arguments each it stays far below the 8,000 values that Lua can
 	// unpack, and a call holds Redis up for about half a millisecond.
 	maxLoad = 500
-	// loadTTL is how long private keys outlive their last call. A rebuild that leaves a coupon alone for longer between
-	// loading and opening finds its keys gone, and starts over.
+	// loadTTL is how long private keys outlive their last call, where the attempt ended without a chance to drop them. A
+	// rebuild that leaves a coupon alone for longer between loading and opening finds its keys gone, and starts over.
 	loadTTL = time.Hour
 )
 
@@ -80,4 +80,18 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 		added += count[0]
 	}
 	return added, nil
+}
+
+// Drop removes what was loaded for these coupons of the mark's tag. Whoever has given up an attempt calls it: a million
+// holders are 90 MB, and the next attempt loads them beside it.
+func (g *Gate) Drop(ctx context.Context, m coupon.Mark, coupons []int64) error {
+	k := keysOf(m.Tag)
+	keys := make([]string, 0, 2+len(coupons))
+	keys = append(keys, k.loadMembers(m), k.loadCalls(m))
+	for _, id := range coupons {
+		keys = append(keys, k.loadHolders(m, id))
+	}
+	c := &call{script: g.scripts.drop, tag: m.Tag, keys: keys}
+	g.run(ctx, []*call{c})
+	return c.err
 }

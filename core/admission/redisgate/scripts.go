@@ -27,7 +27,7 @@ type script struct {
 
 // scripts are all operations.
 type scripts struct {
-	admit, confirm, sweep, mark, loadRows, loadTail, open, join, change, view, holder, sound, names script
+	admit, confirm, sweep, mark, loadRows, loadTail, drop, open, join, change, view, holder, sound, names script
 }
 
 // loadScripts puts the scripts together from their files.
@@ -40,7 +40,7 @@ func loadScripts(read func(name string) string) scripts {
 	}
 	return scripts{
 		admit: load("admit"), confirm: load("confirm"), sweep: load("sweep"), mark: load("mark"),
-		loadRows: load("load_rows"), loadTail: load("load_tail"), open: load("open"), join: load("join"),
+		loadRows: load("load_rows"), loadTail: load("load_tail"), drop: load("drop"), open: load("open"), join: load("join"),
 		change: load("change"), view: load("view"), holder: load("holder"), sound: load("sound"),
 		names: load("names"),
 	}

@@ -162,6 +162,11 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 	return added, err
 }
 
+// Drop is a step.
+func (g *Gate) Drop(ctx context.Context, m coupon.Mark, coupons []int64) error {
+	return g.Step("Drop", func() error { return g.Gates.Drop(ctx, m, coupons) })
+}
+
 // Open is a step.
 func (g *Gate) Open(ctx context.Context, openings []coupon.Opening) (out []error) {
 	err := g.Step("Open", func() error { out = g.Gates.Open(ctx, openings); return nil })
