@@ -13,8 +13,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// judgeWithin bounds the search for an order: a history of this package's size takes milliseconds.
-const judgeWithin = time.Minute
+// judgeWithin bounds the search for an order: milliseconds for most histories, a minute and more where many answers were
+// lost, each of which may stand anywhere after its question.
+const judgeWithin = 4 * time.Minute
 
 // never is the answer's time of a question that may be done at any time later.
 const never = math.MaxInt64
