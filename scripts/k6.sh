@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # make k6 [SCRIPT="stages constant spike"] [ARGS=…]: the load scripts of bench/k6 against the stack of make up, each with
 # a coupon of its own, then the auditor. k6 is built from source at a pinned version. What each run says at its end is
-# kept in bench/results. Status 0: all thresholds held and the auditor found nothing.
+# kept in bench/results. THINK is how long a user of the staged load thinks, in seconds (2). k6 keeps an interpreter a user, and
+# with Go's usual collector takes more of the processor than all it measures, hence GOGC. Status 0: all thresholds held and the auditor found nothing.
 source "$(dirname "$0")/lib/base.sh"
 source "$root/scripts/lib/tools.sh"
 need_go
@@ -17,7 +18,7 @@ failed=0
 for script in ${SCRIPT:-stages constant spike}; do
   [ -f "bench/k6/$script.js" ] || die "there is no bench/k6/$script.js" "take stages, constant or spike"
   say "k6: $script"
-  API=$api SECRET=$FIRSTCOME_AUTH_HS256_SECRET PLACES=${PLACES:-100000} THINK=${THINK:-1} \
+  API=$api SECRET=$FIRSTCOME_AUTH_HS256_SECRET PLACES=${PLACES:-100000} THINK=${THINK:-2} GOGC=${GOGC:-800} \
     "$tools/k6" run --no-usage-report --summary-export "bench/results/k6-$script-$(date -u +%F).json" "$@" "bench/k6/$script.js" ||
     failed=1
 done

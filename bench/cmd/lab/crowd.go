@@ -15,6 +15,7 @@ type crowd struct {
 	secret []byte
 	coupon int64
 	users  int
+	places int64
 
 	mu   sync.Mutex
 	told map[int]int // user -> the last definite status; 202 and 200 are never forgotten
@@ -26,7 +27,7 @@ const tries = 8
 func (c *crowd) name(user int) string { return fmt.Sprintf("u-%d-%d", c.coupon, user) }
 
 // storm has everybody ask, every tenth twice at once, and then those again who got no definite answer. onHalf is called
-// once, when half of the first answers are there. The result is of the first round.
+// once, when as many have been answered as would get half of the places. The result is of the first round.
 func (c *crowd) storm(ctx context.Context, targets []string, connections int, onHalf func()) (loadgen.Result, error) {
 	c.told = map[int]int{}
 	claims, err := loadgen.NewClaims(c.coupon, c.secret, c.users, c.name)
@@ -43,7 +44,7 @@ func (c *crowd) storm(ctx context.Context, targets []string, connections int, on
 	var first loadgen.Result
 	for try := range tries {
 		answered := 0
-		half := len(asks) / 2
+		half := int(min(c.places, int64(len(asks)))) / 2
 		result, err := loadgen.Run(ctx, loadgen.Load{
 			Targets: targets, Requests: len(asks), Connections: connections,
 			Append: func(buf []byte, i int) []byte { return claims.Append(buf, asks[i]) },

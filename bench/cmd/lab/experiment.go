@@ -99,7 +99,7 @@ func (e *experiment) measure(
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// storm is one crowd; with kill the first process dies at half of the answers and is started again.
+// storm is one crowd; with kill the first process dies when about half of the places are given and is started again.
 func (e *experiment) storm(kill bool, result *loadgen.Result) stormFunc {
 	return func(ctx context.Context, couponID int64, processes []*process, rows func(context.Context) (map[string]int64, error)) (faults, error) {
 		var targets []string
@@ -110,7 +110,7 @@ func (e *experiment) storm(kill bool, result *loadgen.Result) stormFunc {
 			}
 			targets = append(targets, p.addr)
 		}
-		c := &crowd{secret: e.settings.secret, coupon: couponID, users: e.users}
+		c := &crowd{secret: e.settings.secret, coupon: couponID, users: e.users, places: e.places}
 		restarted := make(chan error, 1)
 		var onHalf func()
 		if kill {
