@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -23,9 +22,6 @@ const ready = "ready\n"
 
 // Generate is the generator's process: see the package comment.
 func Generate(ctx context.Context, in io.Reader, out io.Writer) error {
-	// One thread sends some hundred thousand requests a second. Two would look for work in each other's queue all the time,
-	// on processors that others need.
-	runtime.GOMAXPROCS(1)
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {

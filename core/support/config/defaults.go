@@ -25,7 +25,7 @@ func Default(role Role) Config {
 		Admission: Admission{AnswerTimeout: 2 * time.Second, MemoryTTL: 500 * time.Millisecond, Queue: 8192, Batch: 128, MemoryBytes: 64 << 20},
 		Sweeper:   Sweeper{Every: time.Second, Age: 3 * time.Second, Batch: 128},
 		Rebuild:   Rebuild{Lease: 30 * time.Second},
-		Consumer:  ConsumerConfig{BatchRecords: 1000, BatchBytes: 1 << 20, BatchWait: 100 * time.Millisecond, StuckAfter: time.Minute},
+		Consumer:  ConsumerConfig{BatchRecords: 1000, BatchBytes: 1 << 20, BatchWait: 50 * time.Millisecond, StuckAfter: time.Minute},
 		Batch: BatchConfig{
 			RetryEvery: 5 * time.Second, RetryLimit: 500,
 			RebuildEvery: 30 * time.Second, ChangesEvery: 10 * time.Second, ReconcileEvery: 10 * time.Minute,
