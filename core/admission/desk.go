@@ -36,7 +36,8 @@ const (
 	// let in is answered within the answer timeout.
 	DefaultQueue = 8192
 	// journeysMax bounds the places between gate, journal and gate, late ones included. At 20,000 new places a second
-	// it carries a journal that takes 400 ms; a journey costs about 8 KiB, all of them 64 MiB.
+	// it carries a journal that takes 400 ms; a journey that waits for the journal itself costs about 8 KiB, all of them
+	// 64 MiB, one that was sent about 1 KiB.
 	journeysMax = 8192
 	// lateTimeout bounds how long a journey goes on when nobody waits for it any more (rule 8): longer than a change of
 	// a Kafka partition's leader takes. After it the sweeper does the same work again.
@@ -144,7 +145,8 @@ func (d *Desk) Replay(ctx context.Context, couponID int64, userID, key string) (
 }
 
 // Close takes no more claims and waits until those taken are answered and every journey has ended. When ctx ends first
-// it ends the journeys and returns an error; nothing is lost then either, the places are pending at the gate.
+// it ends the journeys that wait for the journal and returns an error; those that were sent end with the journal. Nothing is
+// lost then either, the places are pending at the gate.
 func (d *Desk) Close(ctx context.Context) error {
 	d.mu.Lock()
 	d.closed = true
