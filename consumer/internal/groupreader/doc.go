@@ -8,10 +8,10 @@
 // was written and not marked, because the process died or the partition went to somebody else in between, is read
 // again: the Writer takes it for duplicates.
 //
-// Each partition has two goroutines, and a process has a few that write for all of them. The intake takes from Sarama whatever comes and never stops doing so: when it holds
-// enough it pauses the fetching of this partition alone, so that one slow partition does not hold up the others, and so
-// that it still sees Sarama's only sign of a revocation, the end of the messages. The other takes batches out of it, has them written
-// and marks them.
+// Each partition has two goroutines, and a process has two that write for all of them. The intake takes from Sarama
+// whatever comes and never stops doing so: when it holds enough it pauses the fetching of this partition alone, so that one
+// slow partition does not hold up the others, and so that it still sees Sarama's only sign of a revocation, the end of the
+// messages. The other takes batches out of it, has them written and marks them.
 //
 // Memory: a partition holds at most two batches' worth of records, what Sarama had fetched when the pause came (two
 // exchanges of fetchBytes, or of one greater batch of records), and the batch that is being written.
