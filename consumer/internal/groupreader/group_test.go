@@ -207,7 +207,7 @@ func TestATopicThatIsMissingIsSaidAndWaitedFor(t *testing.T) {
 			err := m.Ready(t.Context())
 			return err != nil && bytes.Contains([]byte(err.Error()), []byte("batch migrate"))
 		})
-		require.NoError(t, kafkajournal.CreateTopic(within(t, patience), brokers, cfg.Topic, 1, 1))
+		require.NoError(t, kafkajournal.CreateTopic(within(t), brokers, cfg.Topic, 1, 1))
 		produce(t, cfg, 0, good(0))
 		eventually(t, "written", func() bool { return b.count() == 1 })
 		require.NoError(t, m.Ready(t.Context()))
@@ -299,7 +299,7 @@ func anew(t *testing.T, cfg kafkajournal.Config) {
 	require.NoError(t, err)
 	require.NoError(t, admin.DeleteTopic(cfg.Topic))
 	require.NoError(t, admin.Close())
-	require.NoError(t, kafkajournal.CreateTopic(within(t, patience), cfg.Brokers, cfg.Topic, 1, 1))
+	require.NoError(t, kafkajournal.CreateTopic(within(t), cfg.Brokers, cfg.Topic, 1, 1))
 }
 
 // Whatever lies on the topic, a partition holds two batches, what was on its way when the pause came, and no more.

@@ -62,9 +62,9 @@ func unique(kind string) string {
 	return fmt.Sprintf("test-%s-%d-%d", kind, time.Now().UnixNano(), names.Add(1))
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -74,7 +74,7 @@ func made(t *testing.T, brokers []string, partitions int) kafkajournal.Config {
 	cfg := kafkajournal.Config{
 		Brokers: brokers, Topic: unique("topic"), Group: unique("group"), Timeout: 2 * time.Second,
 	}
-	require.NoError(t, kafkajournal.CreateTopic(within(t, patience), brokers, cfg.Topic, partitions, 1))
+	require.NoError(t, kafkajournal.CreateTopic(within(t), brokers, cfg.Topic, partitions, 1))
 	return cfg
 }
 
@@ -147,7 +147,7 @@ func committed(t *testing.T, cfg kafkajournal.Config) map[int32]int64 {
 	t.Helper()
 	r, err := kafkajournal.NewReader(cfg, quiet())
 	require.NoError(t, err)
-	from, err := r.Committed(within(t, patience))
+	from, err := r.Committed(within(t))
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	return from
