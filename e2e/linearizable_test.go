@@ -43,8 +43,12 @@ func TestWhatClientsHearIsLinearizable(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				c.s, c.seed = s, rand.Uint64()
 				t.Logf("seed %d", c.seed)
-				c.open(t)
-				c.model.Judge(t, c.play(t))
+				judged := false
+				for try := 0; !judged && try < 3; try++ { // a history with many lost answers may have no verdict
+					c.open(t)
+					judged = c.model.Judge(t, c.play(t))
+				}
+				require.True(t, judged, "no history with a verdict")
 			})
 		}
 	})

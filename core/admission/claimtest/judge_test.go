@@ -98,7 +98,7 @@ func TestGoodHistoriesAreExplained(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.model.Judge(t, c.s.ops)
+			require.True(t, c.model.Judge(t, c.s.ops))
 		})
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// judgeWithin bounds the search for an order: milliseconds for most histories, a minute and more where many answers were
-// lost, each of which may stand anywhere after its question.
-const judgeWithin = 4 * time.Minute
+// judgeWithin bounds the search for an order. It takes milliseconds for nearly all histories and would never end for some:
+// a question without an answer may stand anywhere after it was asked, and forty of them have too many orders.
+const judgeWithin = 30 * time.Second
 
 // never is the answer's time of a question that may be done at any time later.
 const never = math.MaxInt64
@@ -95,15 +95,17 @@ func (m Model) Linearizable(h History) (bool, error) {
 }
 
 // Judge fails the test if nothing explains the history: it prints the smallest part of it that nothing explains, and
-// leaves a picture of it among the test's artifacts (go test -artifacts keeps them).
-func (m Model) Judge(t testing.TB, h History) {
+// leaves a picture of it among the test's artifacts (go test -artifacts keeps them). It returns whether that was found out;
+// a history without a verdict proves nothing, and whoever plays it has to play others.
+func (m Model) Judge(t testing.TB, h History) (judged bool) {
 	t.Helper()
 	ok, err := m.Linearizable(h)
 	if err != nil {
-		t.Fatalf("%v:\n%s", err, h)
+		t.Logf("%v:\n%s", err, h)
+		return false
 	}
 	if ok {
-		return
+		return true
 	}
 	small := m.smallest(h)
 	path := filepath.Join(t.ArtifactDir(), strings.NewReplacer("/", "_", " ", "_").Replace(t.Name())+".html")
@@ -112,6 +114,7 @@ func (m Model) Judge(t testing.TB, h History) {
 		t.Errorf("the picture could not be written: %v", err)
 	}
 	t.Fatalf("no order of these %d operations (of %d) explains the answers; a picture is in %s\n%s", len(small), len(h), path, small)
+	return true
 }
 
 // smallest makes a history that nothing explains shorter: first it ends earlier, then it leaves out questions that change
