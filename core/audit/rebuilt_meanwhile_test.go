@@ -18,6 +18,9 @@ import (
 func TestAGateThatIsRebuiltWhileItIsReadGivesNoFindings(t *testing.T) {
 	t.Parallel()
 	onBooks(t, func(t *testing.T, w *world) {
+		if w.cfg.Redis.Mode == "cluster" {
+			t.Skip("a cluster's client finds the nodes by itself, past the way on which the reading is held up")
+		}
 		for name, event := range map[string]bool{"a coupon": false, "an event": true} {
 			t.Run(name, func(t *testing.T) {
 				w.empty(t)
