@@ -120,7 +120,7 @@ func (s *stages) build(g *lifecycle.Group) {
 	s.desk = admission.NewDesk(admission.DeskDeps{
 		Gate: s.gate, Journal: s.journal, Refs: s.refs, OnUnsound: s.queue.Unsound, Log: s.opts.Log, Registerer: s.opts.Registry,
 		AnswerTimeout: s.cfg.Admission.AnswerTimeout, Queue: s.cfg.Admission.Queue, Batch: s.cfg.Admission.Batch,
-		Lane: s.gate.Server, Memory: memory,
+		Lane: s.gate.Server, Memory: memory, Sender: s.journal,
 	})
 	g.OnStop("desk", s.desk.Close)
 

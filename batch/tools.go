@@ -108,14 +108,14 @@ func (t *tools) build() {
 
 // countingJournal writes the attempts that a replayed claim has behind it beside its record, so that a record that
 // fails again goes on counting.
-type countingJournal struct{ *kafkajournal.Journal }
+type countingJournal struct{ journal *kafkajournal.Journal }
 
 // Append implements admission.Journal.
 func (c countingJournal) Append(ctx context.Context, p coupon.Place) error {
 	if n := reconcile.Attempts(ctx); n > 0 {
-		return c.AppendAttempt(ctx, p, n)
+		return c.journal.AppendAttempt(ctx, p, n)
 	}
-	return c.Journal.Append(ctx, p)
+	return c.journal.Append(ctx, p)
 }
 
 // replayer is the desk as the retrier sees it.

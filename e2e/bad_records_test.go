@@ -109,5 +109,12 @@ func TestOvertakenRecordGoesThroughTheGateAgain(t *testing.T) {
 		stack.Eventually(t, 2*time.Minute, func() bool {
 			return s.Count(t, "SELECT COUNT(*) FROM issues WHERE user_id = 'late' AND epoch > 1") == 1
 		}, "a row of the new reign")
+		var attempts []string
+		for _, r := range s.Journal(t) {
+			if r.Key == "late" {
+				attempts = append(attempts, r.Headers["firstcome-attempts"])
+			}
+		}
+		require.Equal(t, []string{"", "1"}, attempts, "should it fail again, it goes on counting")
 	})
 }

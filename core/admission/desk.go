@@ -67,6 +67,8 @@ type DeskDeps struct {
 	Queue         int           // claims that may wait for the next call to the gate; 0 is DefaultQueue
 	Batch         int           // users of one coupon that one script call decides, at most MaxBatch; 0 is MaxBatch
 
+	Sender Sender // to the same journal; nil: every journey waits for Append in a goroutine of its own
+
 	// Lane numbers the server that a tag's gate lives on, from 0; nil: all live on one. Gates of one server share calls,
 	// and wait for nobody else's.
 	Lane   func(tag string) int
@@ -85,7 +87,6 @@ type Outcome struct {
 // Desk is the use case of a claim: gate, journal, gate (rules 3 to 8). Its methods may be called concurrently.
 type Desk struct {
 	deps     DeskDeps
-	sender   Sender // the journal, if it is one
 	metrics  *deskMetrics
 	asks     lanes[question, word]
 	confirms lanes[confirmation, bool]
@@ -120,7 +121,6 @@ func NewDesk(deps DeskDeps) *Desk {
 	d.life, d.end = context.WithCancel(context.Background())
 	d.answerBy = deadlines{base: d.life, length: deps.AnswerTimeout}
 	d.lateBy = deadlines{base: d.life, length: lateTimeout}
-	d.sender, _ = deps.Journal.(Sender)
 	d.spare.New = func() any { return newJourney(d) }
 	d.openLanes(deps.AnswerTimeout)
 	return d

@@ -63,7 +63,7 @@ func (d *Desk) promise(v visit, ref coupon.Ref, place coupon.Place) error {
 // journal cannot take it at once.
 func (d *Desk) send(j *journey) bool {
 	j.began = time.Now()
-	return d.sender != nil && d.sender.Send(j.asker, j.place, j.journaled)
+	return d.deps.Sender != nil && d.deps.Sender.Send(j.asker, j.place, j.journaled)
 }
 
 // journaled goes on where send left off.

@@ -22,7 +22,7 @@ func TestAServerThatSleepsHoldsUpItsOwnGatesOnly(t *testing.T) {
 		s := newShop(t)
 		s.close() // in its place one that knows two servers
 		s.desk = admission.NewDesk(admission.DeskDeps{
-			Gate: sleepy{s.gate}, Journal: s.journal, Refs: s.book, OnUnsound: s.onUnsound,
+			Gate: sleepy{s.gate}, Journal: s.journal, Sender: s.journal, Refs: s.book, OnUnsound: s.onUnsound,
 			Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 			Lane: func(tag string) int { return map[string]int{"c7": 16, "c8": 17}[tag] }, // more servers than lanes
 		})

@@ -272,7 +272,7 @@ func TestABatchIsAsLargeAsConfigured(t *testing.T) {
 		hold := make(chan struct{})
 		s.gate.set(func(g *tap) { g.beforeAdmit = func() { <-hold } })
 		s.desk = admission.NewDesk(admission.DeskDeps{
-			Gate: s.gate, Journal: s.journal, Refs: s.book, OnUnsound: s.onUnsound, Log: slog.New(slog.DiscardHandler),
+			Gate: s.gate, Journal: s.journal, Sender: s.journal, Refs: s.book, OnUnsound: s.onUnsound, Log: slog.New(slog.DiscardHandler),
 			Registerer: prometheus.NewRegistry(), Queue: 5, Batch: 2,
 		})
 		defer s.close()

@@ -316,7 +316,7 @@ func newShop(t testing.TB) *shop {
 	}
 	s.gate = &tap{Gate: s.mem}
 	s.desk = admission.NewDesk(admission.DeskDeps{
-		Gate: s.gate, Journal: s.journal, Refs: s.book, OnUnsound: s.onUnsound,
+		Gate: s.gate, Journal: s.journal, Sender: s.journal, Refs: s.book, OnUnsound: s.onUnsound,
 		Log: slog.New(slog.DiscardHandler), Registerer: s.registry,
 	})
 	return s

@@ -12,10 +12,9 @@ type Journal interface {
 	Append(ctx context.Context, p coupon.Place) error
 }
 
-// Sender is a Journal that can also take a place without anybody waiting for it.
+// Sender takes a place for a journal without anybody waiting for it.
 type Sender interface {
-	Journal
-	// Send hands the place over and says true, or says false when that is not possible at once; Append waits and says why.
+	// Send hands the place over and says true, or says false when that is not possible at once; the journal's Append waits and says why.
 	// After true, done is called exactly once with what Append would have returned, by a goroutine of the journal's, which
 	// it must not hold up. ctx is read for its values only.
 	Send(ctx context.Context, p coupon.Place, done func(error)) bool

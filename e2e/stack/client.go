@@ -188,6 +188,7 @@ type Record struct {
 	Offset    int64
 	Key       string
 	Value     []byte
+	Headers   map[string]string
 }
 
 // Journal reads all records that the topic has now.
@@ -208,7 +209,11 @@ func (s *Stack) Journal(t *testing.T) []Record {
 		fetches := kafka.PollFetches(ctx)
 		require.NoError(t, fetches.Err())
 		fetches.EachRecord(func(r *kgo.Record) {
-			found = append(found, Record{r.Partition, r.Offset, string(r.Key), r.Value})
+			headers := map[string]string{}
+			for _, h := range r.Headers {
+				headers[h.Key] = string(h.Value)
+			}
+			found = append(found, Record{r.Partition, r.Offset, string(r.Key), r.Value, headers})
 		})
 	}
 	return found

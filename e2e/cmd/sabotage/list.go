@@ -229,6 +229,8 @@ func aroundTheJournal() []sabotage {
 			tests: []target{{kafka, "TestPartitionsAddedByHandGetNoRecords"}}},
 		{name: "new-topic-read-as-the-old-one", edits: []edit{{claim, "if from.InitialOffset() < 0 && !r.readable(s.Context(), partition) {", "if false {"}},
 			tests: []target{{group, "TestATopicThatEndsBeforeWhatTheLedgerKnowsIsNotRead"}}},
+		{name: "attempts-forgotten", edits: []edit{{"batch/tools.go", "Journal: countingJournal{t.journal}", "Journal: t.journal"}},
+			tests: []target{{"./e2e", "TestOvertakenRecordGoesThroughTheGateAgain"}}},
 		{name: "holders-of-an-older-reading", edits: []edit{{"core/audit/compare.go", "if e.scan != 0 && e.scan != c.tag.scan {", "if false {"}},
 			tests: []target{{auditor, "TestAGateThatIsRebuiltWhileItIsReadGivesNoFindings"}}},
 	}
