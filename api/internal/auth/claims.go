@@ -3,56 +3,24 @@ package auth
 import (
 	"encoding/base64"
 	"encoding/json"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
 // claims are those that count here; whatever else a token says is not looked at.
 type claims struct {
-	Subject   string   `json:"sub"`
-	Roles     []string `json:"roles"`
-	ExpiresAt date     `json:"exp"`
-	NotBefore date     `json:"nbf"`
-}
-
-// date is a jwt.NumericDate, or none. It reads whole seconds, which nearly all issuers write, without the two more
-// parsers that jwt's own reading takes.
-type date struct {
-	jwt.NumericDate
-
-	there bool
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (d *date) UnmarshalJSON(text []byte) error {
-	*d = date{}
-	if string(text) == "null" {
-		return nil
-	}
-	d.there = true
-	const digits = 15 // of any instant that time.Time can be, and of none that jwt would round
-	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && len(text) <= digits {
-		d.Time = time.Unix(n, 0)
-		return nil
-	}
-	return d.NumericDate.UnmarshalJSON(text)
-}
-
-func (d *date) get() (*jwt.NumericDate, error) {
-	if !d.there {
-		return nil, nil //nolint:nilnil // jwt's way to say "missing"
-	}
-	return &d.NumericDate, nil
+	Subject   string           `json:"sub"`
+	Roles     []string         `json:"roles"`
+	ExpiresAt *jwt.NumericDate `json:"exp"`
+	NotBefore *jwt.NumericDate `json:"nbf"`
 }
 
 // GetExpirationTime and the next five make claims a jwt.Claims.
-func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.ExpiresAt.get() }
+func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.ExpiresAt, nil }
 
 // GetNotBefore is the nbf claim; nil when it is missing.
-func (c *claims) GetNotBefore() (*jwt.NumericDate, error) { return c.NotBefore.get() }
+func (c *claims) GetNotBefore() (*jwt.NumericDate, error) { return c.NotBefore, nil }
 
 // GetIssuedAt is always nil: it says how old a token is, not whether it is valid.
 func (c *claims) GetIssuedAt() (*jwt.NumericDate, error) { return nil, nil } //nolint:nilnil // jwt's way to say "missing"

@@ -3,6 +3,8 @@ package auth
 import (
 	"bytes"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // scan reads claims in the form that nearly all issuers write: one flat object without blanks, words without escapes,
@@ -110,10 +112,10 @@ func (s *scanner) number() (n int64, ok bool) {
 	return n, true
 }
 
-func (s *scanner) date(into *date) bool {
+func (s *scanner) date(into **jwt.NumericDate) bool {
 	n, ok := s.number()
-	twice := into.there
-	into.there, into.Time = true, time.Unix(n, 0)
+	twice := *into != nil
+	*into = &jwt.NumericDate{Time: time.Unix(n, 0)}
 	return ok && !twice
 }
 
