@@ -3,7 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,9 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/firstcome/firstcome/core/coupon"
 	"github.com/firstcome/firstcome/core/support/crashpoint"
 )
 
@@ -35,10 +32,6 @@ const (
 	maxLooks = 100
 	// maxLeaseDoublings bounds how far a lease grows when others overtake rebuilds that take longer than it: to 8 min.
 	maxLeaseDoublings = 4
-	// looksTogether bounds the coupons of one look at the gates: those of a full event bring a thousand keys each.
-	looksTogether = 100
-	// looksAtOnce bounds the looks under way: where one server of a cluster does not answer, the others need not wait.
-	looksAtOnce = 8
 	// maxOvertakenDoublings bounds how far the pause grows when a tag is overtaken again and again: to 8 s.
 	maxOvertakenDoublings = 3
 	// maxAhead bounds the passes in a row that only those who are asked for get, while others wait: about 2 s.
@@ -81,6 +74,15 @@ type request struct {
 	overtaken int  // in a row
 	outlasted int  // rebuilds that took longer than their lease, and were overtaken
 	deaf      bool // it waits because its gate did not answer
+}
+
+// rank is lower for what goes first.
+func (r *request) rank() int {
+	rank := min(r.looks, 1)
+	if r.noticed {
+		rank += 2
+	}
+	return rank
 }
 
 // NewQueue makes a Queue.
@@ -213,7 +215,7 @@ func (q *Queue) take(now time.Time) (tags []string, next time.Duration) {
 	}
 	slices.SortFunc(tags, func(a, b string) int {
 		x, y := q.asked[a], q.asked[b]
-		return cmp.Or(compare(x.noticed, y.noticed), cmp.Compare(min(x.looks, 1), min(y.looks, 1)), cmp.Compare(x.order, y.order))
+		return cmp.Or(cmp.Compare(x.rank(), y.rank()), cmp.Compare(x.order, y.order))
 	})
 	if q.ahead++; first == 0 || first == len(tags) || q.ahead > maxAhead {
 		q.ahead, first = 0, len(tags)
@@ -223,18 +225,6 @@ func (q *Queue) take(now time.Time) (tags []string, next time.Duration) {
 		q.asked[tag].looks++
 	}
 	return tags, next
-}
-
-// compare puts false before true.
-func compare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	default:
-		return 1
-	}
 }
 
 func (q *Queue) work(ctx context.Context, tags []string) {
@@ -264,129 +254,6 @@ func (q *Queue) work(ctx context.Context, tags []string) {
 		}
 		q.later(t.Tag, t.Outcome, report.Took > lease)
 	}
-}
-
-// look forgets the tags whose gates are as they must be by now, puts off those that do not answer, and returns the rest.
-func (q *Queue) look(ctx context.Context, tags []string) (unsound []string, err error) {
-	refs, err := q.refs(ctx, tags)
-	if err != nil {
-		return nil, err
-	}
-	epochs, err := q.deps.Rebuilder.deps.Book.Epochs(ctx, tags)
-	if err != nil {
-		return nil, err
-	}
-	states := q.states(ctx, tags, refs, epochs)
-	silent, lastErr := 0, error(nil)
-	for _, tag := range tags {
-		state := states[tag]
-		switch {
-		case len(refs[tag]) == 0 && !isEvent(tag):
-			q.deps.Log.Warn("a rebuild was asked for a tag that has no coupon", "tag", tag)
-			q.drop(tag)
-		case len(refs[tag]) == 0 || state.is == gateUnsound: // an event without coupons has nothing to look at
-			unsound = append(unsound, tag)
-		case state.is == gateSound:
-			q.drop(tag)
-		default:
-			silent, lastErr = silent+1, state.err
-			q.silent(tag)
-		}
-	}
-	if silent > 0 && ctx.Err() == nil {
-		q.deps.Log.Warn("gates do not answer", "tags", silent, "last_error", lastErr)
-	}
-	return unsound, nil
-}
-
-// gateState is what looks at the gates of a tag's coupons came to, the worst of them.
-type gateState struct {
-	is  int
-	err error // why it is not known
-}
-
-const (
-	gateUnasked = iota // so the zero value is no "sound"
-	gateSound
-	gateUnknown
-	gateUnsound // one of them is enough, whatever became of the others
-)
-
-// states looks at the gates of many tags: many in one call, and some calls at the same time.
-func (q *Queue) states(ctx context.Context, tags []string, refs map[string][]coupon.Ref, epochs map[string]int64) map[string]gateState {
-	var all []coupon.Ref
-	for _, tag := range tags {
-		all = append(all, refs[tag]...)
-	}
-	states := make(map[string]gateState, len(tags))
-	var one sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(looksAtOnce)
-	for some := range slices.Chunk(all, looksTogether) {
-		group.Go(func() error {
-			answers := q.deps.Gates.Views(ctx, some)
-			one.Lock()
-			defer one.Unlock()
-			for i, answer := range answers {
-				found := gateState{is: gateSound}
-				switch tag := some[i].Tag; {
-				case errors.Is(answer.Err, coupon.ErrUnsound):
-					found.is = gateUnsound
-				case answer.Err != nil:
-					found = gateState{is: gateUnknown, err: answer.Err}
-				case answer.View.Epoch < epochs[tag]: // a rebuild took the epoch and never marked the gate
-					found.is = gateUnsound
-				}
-				if found.is > states[some[i].Tag].is {
-					states[some[i].Tag] = found
-				}
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // what a look found is in the states, errors too
-	return states
-}
-
-// errEnough ends a reading of tags before their rows.
-var errEnough = errors.New("enough")
-
-// refs are the references of all coupons of these tags, as the book has them now.
-func (q *Queue) refs(ctx context.Context, tags []string) (map[string][]coupon.Ref, error) {
-	refs := make(map[string][]coupon.Ref, len(tags))
-	for {
-		coupons := map[string][]coupon.Coupon{}
-		err := q.deps.Rebuilder.deps.Book.LoadTags(ctx, tags, func(told []coupon.Coupon) error {
-			for _, c := range told {
-				coupons[c.Tag()] = append(coupons[c.Tag()], c)
-			}
-			return nil
-		}, func(coupon.Ref, []coupon.Place) error { return errEnough })
-		if err != nil && !errors.Is(err, errEnough) {
-			return nil, err
-		}
-		for tag, list := range coupons {
-			refs[tag] = refsOf(list)
-		}
-		// Rows may come before the coupons of another tag; those are asked for again.
-		tags = slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return refs[tag] != nil })
-		if err == nil || len(tags) == 0 || len(coupons) == 0 {
-			return refs, nil
-		}
-	}
-}
-
-func refsOf(coupons []coupon.Coupon) []coupon.Ref {
-	siblings := make([]int64, len(coupons))
-	for i, c := range coupons {
-		siblings[i] = c.ID
-	}
-	slices.Sort(siblings)
-	refs := make([]coupon.Ref, len(coupons))
-	for i, c := range coupons {
-		refs[i] = c.Ref(siblings)
-	}
-	return refs
 }
 
 // lease is longer for a tag whose rebuilds were overtaken: perhaps they take longer than their leases, and every one
