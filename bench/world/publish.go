@@ -20,38 +20,49 @@ import (
 	"github.com/firstcome/firstcome/core/publish"
 )
 
-// admin makes vendors, events and coupons by the product's own api.
-type admin struct {
+// Admin makes events and coupons of one vendor by the product's own api.
+type Admin struct {
 	base   string
 	token  string
 	vendor int64
 }
 
-// admitTokenLife is longer than any run takes.
+// adminTokenLife is longer than any run takes.
 const adminTokenLife = 12 * time.Hour
 
-// Administer has coupons published by this api.
-func (w *World) Administer(ctx context.Context, api *Role) error {
+// NewAdmin makes a vendor by the api at this address, whose tokens the secret signs.
+func NewAdmin(ctx context.Context, addr string, secret []byte) (*Admin, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"sub": "bench", "roles": []string{"admin"}, "exp": time.Now().Add(adminTokenLife).Unix(),
-	}).SignedString(w.Secret)
+	}).SignedString(secret)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w.admin = admin{
-		base: "http://" + api.Addr, token: token,
-	}
-	w.admin.vendor, err = w.admin.create(ctx, "vendors", map[string]any{"name": unique("vendor")})
-	return err
+	a := &Admin{base: "http://" + addr, token: token}
+	a.vendor, err = a.create(ctx, "vendors", map[string]any{"name": unique("vendor")})
+	return a, err
 }
 
 // Publish publishes a coupon that is open, with more fields than these.
-func (w *World) Publish(ctx context.Context, fields map[string]any) (int64, error) {
+func (a *Admin) Publish(ctx context.Context, fields map[string]any) (int64, error) {
 	body := map[string]any{
-		"name": unique("coupon"), "vendor_id": w.admin.vendor, "opens_at": "2026-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z",
+		"name": unique("coupon"), "vendor_id": a.vendor, "opens_at": "2026-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z",
 	}
 	maps.Copy(body, fields)
-	return w.admin.create(ctx, "coupons", body)
+	return a.create(ctx, "coupons", body)
+}
+
+// Event makes an event.
+func (a *Admin) Event(ctx context.Context) (int64, error) {
+	return a.create(ctx, "events", map[string]any{
+		"name": unique("event"), "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z",
+	})
+}
+
+// Administer has coupons published by this api.
+func (w *World) Administer(ctx context.Context, api *Role) (err error) {
+	w.Admin, err = NewAdmin(ctx, api.Addr, w.Secret)
+	return err
 }
 
 // PublishMany publishes so many coupons by the product's own code, 500 in a transaction and a round of calls to the gate: over
@@ -73,7 +84,7 @@ func (w *World) PublishMany(ctx context.Context, n int) (err error) {
 	coupons := make([]coupon.Coupon, n)
 	for i := range coupons {
 		coupons[i] = coupon.Coupon{
-			VendorID: w.admin.vendor, Name: unique("coupon"), Kind: coupon.FirstComeIssue, PerUserLimit: 1,
+			VendorID: w.vendor, Name: unique("coupon"), Kind: coupon.FirstComeIssue, PerUserLimit: 1,
 			Terms: coupon.Terms{State: coupon.StateOpen, OpensAt: time.Now().Add(-time.Hour), ClosesAt: time.Now().Add(adminTokenLife)},
 		}
 	}
@@ -85,16 +96,9 @@ func (w *World) PublishMany(ctx context.Context, n int) (err error) {
 	return nil
 }
 
-// Event makes an event.
-func (w *World) Event(ctx context.Context) (int64, error) {
-	return w.admin.create(ctx, "events", map[string]any{
-		"name": unique("event"), "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z",
-	})
-}
-
 func unique(what string) string { return what + " " + rand.Text() }
 
-func (a admin) create(ctx context.Context, what string, body map[string]any) (int64, error) {
+func (a *Admin) create(ctx context.Context, what string, body map[string]any) (int64, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return 0, err

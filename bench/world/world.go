@@ -35,11 +35,11 @@ type World struct {
 	Brokers   []string
 	Topic     string
 	DSN       string // of the world's own database
+	*Admin           // there after Administer
 
 	env   []string
 	logs  string // folder of the roles' logs
-	admin admin
-	spare bool // its topic is made
+	spare bool   // its topic is made
 	undo  []func(context.Context) error
 }
 

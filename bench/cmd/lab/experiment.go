@@ -12,6 +12,7 @@ import (
 
 	"github.com/firstcome/firstcome/bench/loadgen"
 	"github.com/firstcome/firstcome/bench/strategies"
+	"github.com/firstcome/firstcome/bench/world"
 )
 
 // experiment is one run over all ways.
@@ -241,10 +242,19 @@ func (e *experiment) ofTheProduct(ctx context.Context, storm stormFunc) (faults,
 	if err := processes[0].start(ctx); err != nil {
 		return faults{}, err
 	}
-	couponID, err := e.publish(ctx, "http://"+processes[0].addr)
+	couponID, err := e.publish(ctx, processes[0].addr)
 	processes[0].kill()
 	if err != nil {
 		return faults{}, err
 	}
 	return storm(ctx, couponID, processes, e.rowsOf("issues", couponID))
+}
+
+// publish makes a coupon by the product's own api.
+func (e *experiment) publish(ctx context.Context, addr string) (int64, error) {
+	admin, err := world.NewAdmin(ctx, addr, e.settings.secret)
+	if err != nil {
+		return 0, err
+	}
+	return admin.Publish(ctx, map[string]any{"total_quantity": e.places})
 }
