@@ -22,9 +22,9 @@ const (
 	// lookTries bounds how often a batch is looked at again because a duplicate appeared after the look: each time
 	// another writer has just written the same rows, and has then written them all.
 	lookTries = 4
-	// lookAhead is how many batches begin with the closer look after one that held duplicates, since
-	// they come in showers (a redelivery, a crowd that asks twice). A look costs about an eighth of a hopeful attempt
-	// that fails, so that this many looks in vain cost as much as the one attempt that they may save.
+	// lookAhead is how many batches begin with the closer look after one that held duplicates, since they come in showers
+	// (a redelivery, a crowd that asks twice). A look costs about an eighth of a hopeful attempt that fails, so that this
+	// many looks in vain cost as much as the one attempt that they may save.
 	lookAhead = 8
 	// schemaEvery is how often a writer looks at the version of the schema, a read of some tenths of a millisecond. What
 	// is written within that time after a migration meets tables that this build was not made for: it fails and waits,

@@ -19,7 +19,9 @@ import (
 
 // Writer books records of one or more partitions, those of each in the order of their offsets. nil: each of them is in the
 // book, whatever became of it, and will be there after a crash. An error: nothing may be marked; the same records come
-// again. It is called by several goroutines at once, never with the same partition, and ends when ctx does.
+// again. It is called by several goroutines at once and ends when ctx does. Records of one partition are with two calls at a
+// time only where this member lost the partition, left its attempt running, and got the partition back: the book takes
+// each record once, whoever brings it (rule 20).
 type Writer interface {
 	Write(ctx context.Context, batch []ledger.Record) error
 }
