@@ -65,6 +65,7 @@ type tagInfo struct {
 
 	scan int64 // the reading of its gate that counts; 0: none, the gate is not sound
 	at   int64 // the epoch of its gate then
+	more bool  // the event has coupons that are not among these: published since the snapshot
 }
 
 type barrier struct {

@@ -101,27 +101,57 @@ func users(list []entry) string {
 
 // user judges everything that the books have of one user.
 func (p *pass) user(list []entry) {
-	inEvent := map[int64][]entry{} // rows of coupons that count for their event
+	events := map[*tagInfo]*attendance{}
 	for part := range chunkBy(list, func(a, b *entry) bool { return a.coupon == b.coupon }) {
 		c := p.catalog.coupons[part[0].coupon]
-		if c == nil {
-			continue // a member of a coupon that was published since
-		}
 		u := p.sort(c, part)
 		u.judge()
-		if c.member() && len(u.rows) > 0 {
-			inEvent[c.event] = append(inEvent[c.event], *u.rows[0])
+		if c.tag.event {
+			if events[c.tag] == nil {
+				events[c.tag] = &attendance{}
+			}
+			events[c.tag].add(u)
 		}
 	}
-	for event, rows := range inEvent {
-		if len(rows) > 1 {
-			coupons := make([]string, len(rows))
-			for i := range rows {
-				coupons[i] = fmt.Sprint(rows[i].coupon)
-			}
-			p.found.add(Finding{Type: EventLimitBroken, Subject: Subject{User: rows[0].user, Tag: fmt.Sprintf("e%d", event)},
-				Evidence: fmt.Sprintf("rows of table issues of %d coupons of event %d: %s", len(rows), event, strings.Join(coupons, ", "))})
-		}
+	for tag, a := range events {
+		a.judge(p.found, tag, list[0].user)
+	}
+}
+
+// attendance is what the books have of one user and the coupons of one event that count for it.
+type attendance struct {
+	rows, holders []string // the coupons
+	members       [2]bool  // read before the holders, and after
+}
+
+func (a *attendance) add(u *claims) {
+	a.members[0] = a.members[0] || u.members[0]
+	a.members[1] = a.members[1] || u.members[1]
+	if !u.c.member() {
+		return
+	}
+	if len(u.rows) > 0 {
+		a.rows = append(a.rows, fmt.Sprint(u.c.id))
+	}
+	if len(u.holders) > 0 {
+		a.holders = append(a.holders, fmt.Sprint(u.c.id))
+	}
+}
+
+func (a *attendance) judge(found *findings, tag *tagInfo, user string) {
+	drift := func(what string) { found.add(Finding{Type: GateDrift, Subject: Subject{User: user, Tag: tag.name}, Evidence: what}) }
+	if len(a.rows) > 1 {
+		found.add(Finding{Type: EventLimitBroken, Subject: Subject{User: user, Tag: tag.name},
+			Evidence: fmt.Sprintf("rows of table issues of %d coupons of the event: %s", len(a.rows), strings.Join(a.rows, ", "))})
+	}
+	switch {
+	case tag.scan == 0:
+	case len(a.holders) > 1:
+		drift(fmt.Sprintf("the gate holds places at %d coupons of the event: %s", len(a.holders), strings.Join(a.holders, ", ")))
+	case len(a.holders) == 1 && !a.members[1]:
+		drift("a holder of coupon " + a.holders[0] + " who is no member of the event")
+	case len(a.holders) == 0 && a.members[0] :
+		drift("a member of the event who holds no place")
 	}
 }
 
@@ -134,7 +164,7 @@ type claims struct {
 	records []*entry
 	holders map[int]*entry // by nth; of the sound gate
 	pending map[int]bool
-	members [2]bool // read before the holders, and after
+	members [2]bool // see attendance
 }
 
 func (p *pass) sort(c *couponInfo, list []entry) *claims {
@@ -312,15 +342,6 @@ func (u *claims) gate() {
 		if u.holders[nth] == nil {
 			u.found.add(Finding{Type: GateDrift, Subject: u.subject(nth), Evidence: "a pending entry of nobody who holds a place"})
 		}
-	}
-	if !u.c.member() {
-		return
-	}
-	switch {
-	case len(u.holders) > 0 && !u.members[1]:
-		u.found.add(Finding{Type: GateDrift, Subject: u.subject(0), Evidence: "a holder who is no member of the event for this coupon"})
-	case len(u.holders) == 0 && u.members[0]:
-		u.found.add(Finding{Type: GateDrift, Subject: u.subject(0), Evidence: "a member of the event for this coupon who holds no place"})
 	}
 }
 

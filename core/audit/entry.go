@@ -29,7 +29,7 @@ const (
 type entry struct {
 	kind      kind
 	flags     byte
-	coupon    int64
+	coupon    int64 // a member's: the first of the event
 	user      string
 	nth       int
 	key       string // idempotency key

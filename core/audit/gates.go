@@ -173,6 +173,24 @@ func (g *gates) scanHash(ctx context.Context, key string, told func(field, value
 	}
 }
 
+// scanSet is scanHash for the members of a set.
+func (g *gates) scanSet(ctx context.Context, key string, told func(member string) error) error {
+	for cursor := uint64(0); ; {
+		page, next, err := g.client.SScan(ctx, key, cursor, "", scanPage).Result()
+		if err != nil {
+			return err
+		}
+		for _, member := range page {
+			if err := told(member); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
 // pendingOlder lists entries of at most that time, oldest first.
 func (g *gates) pendingOlder(ctx context.Context, c *couponInfo, until int64, limit int) ([]redis.Z, error) {
 	return g.client.ZRangeByScoreWithScores(ctx, couponKey(c, "pending"), &redis.ZRangeBy{

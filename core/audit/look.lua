@@ -21,5 +21,5 @@ local reign = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w
 return {
   text(tonumber(t[1]) * 1000000 + tonumber(t[2])), run .. ':' .. reign,
   ask('HGETALL', KEYS[1]) or {}, ask('HGETALL', KEYS[2]) or {},
-  ask('HLEN', KEYS[3]) or -1, ask('ZCARD', KEYS[4]) or -1, ask('HLEN', KEYS[5]) or -1,
+  ask('HLEN', KEYS[3]) or -1, ask('ZCARD', KEYS[4]) or -1, ask('SCARD', KEYS[5]) or -1,
 }

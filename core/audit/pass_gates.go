@@ -93,6 +93,7 @@ func (g *gateLook) scan(ctx context.Context) ([]Finding, error) {
 	if err != nil || len(list) > 0 {
 		return list, err
 	}
+	g.tag.more = number(before[0].gate, "coupons_n") > int64(len(g.tag.coupons))
 	g.scans++
 	if err = g.read(ctx, g.scans); err != nil {
 		return nil, err
@@ -197,12 +198,8 @@ func (g *gateLook) members(ctx context.Context, as kind, scan int64) error {
 	if !g.tag.event {
 		return nil
 	}
-	return g.gates.scanHash(ctx, keyOf(g.tag.name, "members"), func(user, of string) error {
-		id, err := strconv.ParseInt(of, 10, 64)
-		if err != nil {
-			id = -1
-		}
-		e := entry{kind: as, coupon: id, user: cut(user), scan: scan}
+	return g.gates.scanSet(ctx, keyOf(g.tag.name, "members"), func(user string) error {
+		e := entry{kind: as, coupon: g.tag.coupons[0].id, user: cut(user), scan: scan}
 		return g.claims.add(hashOf(e.user, 0), &e)
 	})
 }

@@ -68,8 +68,22 @@ func corruptions() map[string]corruption {
 				w.consume()
 				return []string{
 					string(audit.EventLimitBroken) + ": " + audit.Subject{User: user, Tag: a.tag()}.String(),
-					string(audit.GateDrift) + ": " + audit.Subject{Coupon: b.id, User: user}.String(), // the gate let him in as no member
+					string(audit.GateDrift) + ": " + audit.Subject{User: user, Tag: a.tag()}.String(), // the gate let him in all the same
 				}
+			}
+		},
+		"a member who holds nothing, and a holder who is no member": func(w *world) func() []string {
+			a := w.inEvent(2)
+			b := w.coupon(1, 0, a, 2)
+			return func() []string {
+				members := "fc:{" + a.tag() + "}:members"
+				require.NoError(w.t, w.redis.SRem(w.ctx(), members, b.places[1].user).Err())
+				require.NoError(w.t, w.redis.SAdd(w.ctx(), members, "nobody").Err()) // so that they are as many
+				var list []string
+				for _, user := range []string{b.places[1].user, "nobody"} {
+					list = append(list, string(audit.GateDrift)+": "+audit.Subject{User: user, Tag: a.tag()}.String())
+				}
+				return list
 			}
 		},
 		"two users with one number": func(w *world) func() []string {

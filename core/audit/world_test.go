@@ -336,28 +336,35 @@ func (w *world) write() {
 	}
 	gates := map[string]bool{}
 	for _, c := range w.coupons {
-		w.exec(`INSERT INTO coupons (id, vendor_id, event_id, tag, name, kind, total_quantity, issued_count, per_user_limit, state,
-			opens_at, closes_at, revision, applied_revision, created_at)
-			VALUES (?, 1, ?, ?, ?, 'first_come_issue', ?, 0, ?, 'open', ?, ?, 1, 1, ?)`,
-			c.id, null(c.event), c.tag(), fmt.Sprint(c.id), null(c.total), c.limit, stamp(c.opens), stamp(c.closes), stamp(now))
 		if !gates[c.tag()] {
 			gates[c.tag()] = true
 			w.exec("INSERT INTO gates (tag, epoch, created_at, updated_at) VALUES (?, ?, ?, ?)", c.tag(), c.epoch, stamp(now), stamp(now))
+			w.hset(c.gate(), "st", "open", "epoch", c.epoch, "server", w.reign(c.gate()), "token", "1-1", "generation", 1, "members_n", 0)
 		}
-		w.hset(c.gate(), "st", "open", "epoch", c.epoch, "server", w.reign(c.gate()), "token", "1-1", "generation", 1, "members_n", 0, "coupons_n", len(c.siblings))
-		limit := ""
-		if c.total != 0 {
-			limit = fmt.Sprint(c.total)
-		}
-		w.hset(c.key("coupon"), "state", "open", "opens_us", c.opens.UnixMicro(), "closes_us", c.closes.UnixMicro(), "cap", limit,
-			"revision", 1, "per_user_limit", c.limit, "returned", 0, "admitted", 0, "pending_n", 0, "last_seq", c.lastSeq)
-		for _, p := range c.places {
-			w.holder(c, p)
-			w.record(c, p, c.epoch)
-			w.row(c, p)
-		}
+		w.writeOne(c)
 	}
 	w.consume()
+}
+
+// writeOne writes a coupon whose gate is there.
+func (w *world) writeOne(c *coupon) {
+	w.t.Helper()
+	w.exec(`INSERT INTO coupons (id, vendor_id, event_id, tag, name, kind, total_quantity, issued_count, per_user_limit, state,
+		opens_at, closes_at, revision, applied_revision, created_at)
+		VALUES (?, 1, ?, ?, ?, 'first_come_issue', ?, 0, ?, 'open', ?, ?, 1, 1, ?)`,
+		c.id, null(c.event), c.tag(), fmt.Sprint(c.id), null(c.total), c.limit, stamp(c.opens), stamp(c.closes), stamp(now))
+	w.hset(c.gate(), "coupons_n", len(c.siblings))
+	limit := ""
+	if c.total != 0 {
+		limit = fmt.Sprint(c.total)
+	}
+	w.hset(c.key("coupon"), "state", "open", "opens_us", c.opens.UnixMicro(), "closes_us", c.closes.UnixMicro(), "cap", limit,
+		"revision", 1, "per_user_limit", c.limit, "returned", 0, "admitted", 0, "pending_n", 0, "last_seq", c.lastSeq)
+	for _, p := range c.places {
+		w.holder(c, p)
+		w.record(c, p, c.epoch)
+		w.row(c, p)
+	}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
@@ -380,7 +387,7 @@ func (w *world) holder(c *coupon, p place) {
 	w.hset(c.key("coupon"), "admitted", c.admitted, "last_seq", c.lastSeq)
 	if c.event != 0 && c.members[p.user] == 0 {
 		c.members[p.user] = c.id
-		w.hset("fc:{"+c.tag()+"}:members", p.user, c.id)
+		require.NoError(w.t, w.redis.SAdd(w.ctx(), "fc:{"+c.tag()+"}:members", p.user).Err())
 		w.hset(c.gate(), "members_n", len(c.members))
 	}
 }

@@ -1,7 +1,7 @@
 ------------------------------- MODULE Event -------------------------------
 (***************************************************************************)
 (* An event: several coupons of one place a user together, behind one gate *)
-(* with one epoch and one key of members (TAG e<event id>). A coupon may   *)
+(* with one epoch and one set of members (TAG e<event id>). A coupon may   *)
 (* join the sound gate of the live event; a place that was given back      *)
 (* keeps its user a member; the database has UNIQUE(event, user).          *)
 (*                                                                         *)
@@ -25,8 +25,6 @@ Kept(rule) == rule \notin Broken
 
 Both     == {1, 2}
 Rebuilds == 2..MaxEpoch
-None     == 0
-Nobody   == [u \in Users |-> None]
 Empty    == [u \in Users |-> 0]
 Who(f)   == {u \in Users : f[u] # 0}
 Max(S)   == CHOOSE x \in S \cup {0} : \A y \in S : y <= x
@@ -35,18 +33,18 @@ Cap      == 1
 
 \* has: the coupons whose hash is there; cn: how many there must be. n, hold, last by
 \* coupon; hold is user -> seq. gone: who gave the place back.
-NoGate     == [st |-> "none", ep |-> 0, has |-> {}, cn |-> 0, mem |-> Nobody, mn |-> 0, gone |-> {},
+NoGate     == [st |-> "none", ep |-> 0, has |-> {}, cn |-> 0, mem |-> {}, mn |-> 0, gone |-> {},
                n |-> [c \in Both |-> 0], last |-> [c \in Both |-> 0], hold |-> [c \in Both |-> Empty]]
 Marked(k)  == [NoGate EXCEPT !.st = "mark", !.ep = k]
-Members(h, of) == [u \in Users |-> IF \E c \in of : h[c][u] > 0 THEN CHOOSE c \in of : h[c][u] > 0 ELSE None]
+Members(h, of) == {u \in Users : \E c \in of : h[c][u] > 0}
 Opened(k, h, g, cs) ==
   LET m == Members(h, IF Kept("all_coupons") THEN cs ELSE {Max(cs)}) IN
-  [st |-> "open", ep |-> k, has |-> cs, cn |-> Cardinality(cs), mem |-> m, mn |-> Cardinality(Who(m)), gone |-> g,
+  [st |-> "open", ep |-> k, has |-> cs, cn |-> Cardinality(cs), mem |-> m, mn |-> Cardinality(m), gone |-> g,
    n |-> [c \in Both |-> Cardinality(Who(h[c]) \ {u \in Who(h[c]) : <<c, u>> \in g})],
    last |-> [c \in Both |-> Max({h[c][u] : u \in Users})], hold |-> h]
 
 SoundEvent == /\ gate.st = "open"
-              /\ Kept("members_n") => gate.mn = Cardinality(Who(gate.mem))
+              /\ Kept("members_n") => gate.mn = Cardinality(gate.mem)
               /\ Kept("coupons_n") => gate.cn = Cardinality(gate.has)
 Returned(c) == Cardinality({x \in gate.gone : x[1] = c})
 Sound(c) == SoundEvent /\ c \in gate.has /\ gate.n[c] + Returned(c) = Cardinality(Who(gate.hold[c]))
@@ -59,11 +57,11 @@ Decide(u, c) ==
   /\ Sound(c) /\ <<c, u>> \notin gate.gone
   /\ IF gate.hold[c][u] > 0
        THEN decided' = decided \cup {rec(gate.hold[c][u])} /\ UNCHANGED gate
-       ELSE /\ Kept("members") => gate.mem[u] \in {None, c}
+       ELSE /\ Kept("members") => u \notin gate.mem \* whose place is of another coupon
             /\ gate.n[c] < Cap
             /\ decided' = decided \cup {rec(s)}
-            /\ gate' = [gate EXCEPT !.n[c] = @ + 1, !.last[c] = s, !.hold[c][u] = s, !.mem[u] = c,
-                                    !.mn = IF gate.mem[u] = None THEN @ + 1 ELSE @]
+            /\ gate' = [gate EXCEPT !.n[c] = @ + 1, !.last[c] = s, !.hold[c][u] = s, !.mem = @ \cup {u},
+                                    !.mn = IF u \notin gate.mem THEN @ + 1 ELSE @]
   /\ UNCHANGED <<losses, promised, log, rows, failed, epoch, noted, rb, coupons>>
 
 Land(r) ==
@@ -98,7 +96,7 @@ GiveBack(w) ==
   /\ Return /\ ~w.back /\ Sound(w.c) /\ gate.hold[w.c][w.u] = w.s
   /\ rows' = (rows \ {w}) \cup {[w EXCEPT !.back = TRUE]}
   /\ gate' = [gate EXCEPT !.gone = @ \cup {<<w.c, w.u>>}, !.n[w.c] = @ - 1,
-                          !.mem[w.u] = IF Kept("member_stays") THEN @ ELSE None,
+                          !.mem = IF Kept("member_stays") THEN @ ELSE @ \ {w.u},
                           !.mn = IF Kept("member_stays") THEN @ ELSE @ - 1]
   /\ UNCHANGED <<losses, decided, promised, log, failed, epoch, noted, rb, coupons>>
 
@@ -160,7 +158,7 @@ Lose(g) ==
   /\ UNCHANGED <<decided, promised, log, rows, failed, epoch, noted, rb, coupons>>
 
 Loses == \/ Lose(NoGate)
-         \/ Lose([gate EXCEPT !.mem = Nobody])
+         \/ Lose([gate EXCEPT !.mem = {}])
          \/ \E c \in Both : Lose([gate EXCEPT !.has = @ \ {c}])
 
 -----------------------------------------------------------------------------

@@ -60,8 +60,8 @@ func (t *tag) decide(c *counters, ref coupon.Ref, ask admission.Ask, terms coupo
 		}
 		return d
 	}
-	owner, isMember := t.members[ask.UserID]
-	if v := refusal(terms, now, at.nth == 0, ref.Member && isMember && owner != ref.CouponID, c.admitted); v != 0 {
+	elsewhere := ref.Member && t.members[ask.UserID] // a member without a place here has one of another coupon
+	if v := refusal(terms, now, at.nth == 0, elsewhere, c.admitted); v != 0 {
 		return admission.Decision{Verdict: v}
 	}
 	c.admitted++
@@ -73,8 +73,8 @@ func (t *tag) decide(c *counters, ref coupon.Ref, ask admission.Ask, terms coupo
 	}
 	put(t.holders, ref.CouponID, at, h)
 	put(t.pending, ref.CouponID, at, now)
-	if ref.Member && !isMember {
-		t.members[ask.UserID] = ref.CouponID
+	if ref.Member {
+		t.members[ask.UserID] = true
 		t.gate.membersN++
 	}
 	return admission.Decision{Verdict: coupon.Admitted, Nth: at.nth, Seq: h.seq, AcceptedAt: now}

@@ -40,7 +40,7 @@ type tag struct {
 	coupons map[int64]*counters
 	holders map[int64]map[slot]held
 	pending map[int64]map[slot]time.Time
-	members map[string]int64
+	members map[string]bool
 	loads   map[coupon.Mark]*load
 	leases  map[int64]lease
 }
@@ -90,7 +90,7 @@ type lease struct {
 // load is what one attempt has loaded.
 type load struct {
 	holders map[int64]map[slot]held
-	members map[string]int64
+	members map[string]bool
 }
 
 // of returns the tag's state and makes it where it is missing.
@@ -99,7 +99,7 @@ func (g *Gate) of(name string) *tag {
 	if t == nil {
 		t = &tag{
 			coupons: make(map[int64]*counters), holders: make(map[int64]map[slot]held),
-			pending: make(map[int64]map[slot]time.Time), members: make(map[string]int64),
+			pending: make(map[int64]map[slot]time.Time), members: make(map[string]bool),
 			loads: make(map[coupon.Mark]*load), leases: make(map[int64]lease),
 		}
 		g.tags[name] = t

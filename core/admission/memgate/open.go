@@ -48,7 +48,7 @@ func (g *Gate) marked(m coupon.Mark) (*tag, *load, error) {
 	}
 	l := t.loads[m]
 	if l == nil {
-		l = &load{holders: make(map[int64]map[slot]held), members: make(map[string]int64)}
+		l = &load{holders: make(map[int64]map[slot]held), members: make(map[string]bool)}
 		t.loads[m] = l
 	}
 	return t, l, nil
@@ -68,7 +68,7 @@ func (g *Gate) LoadRows(ctx context.Context, m coupon.Mark, ref coupon.Ref, rows
 	for _, p := range rows {
 		put(l.holders, ref.CouponID, slotOf(ref, p.UserID, p.Nth), heldOf(p))
 		if ref.Member {
-			l.members[p.UserID] = ref.CouponID
+			l.members[p.UserID] = true
 		}
 	}
 	return nil
@@ -89,10 +89,10 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 	var added int64
 	for _, p := range places {
 		if ref.Member {
-			if _, taken := l.members[p.UserID]; taken {
+			if l.members[p.UserID] {
 				continue
 			}
-			l.members[p.UserID] = ref.CouponID
+			l.members[p.UserID] = true
 		}
 		at := slotOf(ref, p.UserID, p.Nth)
 		if _, taken := l.holders[ref.CouponID][at]; taken {

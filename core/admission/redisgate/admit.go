@@ -39,7 +39,7 @@ func (g *Gate) admitCall(c admission.Call) (*call, error) {
 		return nil, fmt.Errorf("redisgate: %d asks in one call, at most %d", len(c.Asks), admission.MaxBatch)
 	}
 	args := make([]any, 0, 2+2*len(c.Asks))
-	args = append(args, c.Ref.PerUserLimit, memberOf(c.Ref))
+	args = append(args, c.Ref.PerUserLimit, flag(c.Ref.Member))
 	for _, ask := range c.Asks {
 		if !plain(ask.UserID) {
 			return nil, &coupon.FieldError{Field: "user_id", Detail: "has no form that a gate takes"}
@@ -54,14 +54,6 @@ func (g *Gate) admitCall(c admission.Call) (*call, error) {
 		args = append(args, ask.Key)
 	}
 	return &call{script: g.scripts.admit, tag: c.Ref.Tag, keys: couponKeys(c.Ref, 0), args: args}, nil
-}
-
-// memberOf is the coupon's id where taking it uses up the user's place in the event, else empty.
-func memberOf(ref coupon.Ref) string {
-	if !ref.Member {
-		return ""
-	}
-	return decimal(ref.CouponID)
 }
 
 // plain keeps out what would tear a field or a reply apart. The exact form is the caller's to check (coupon.ValidUserID,

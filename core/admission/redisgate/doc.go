@@ -16,7 +16,7 @@
 //	fc:{TAG}:holders:<id>  hash    user -> seq:us; with a limit above 1 user, unit separator, nth -> seq:us:key;
 //	                               a place that was given back stays with an x in front
 //	fc:{TAG}:pending:<id>  zset    the holder's field -> us of acceptance, until the journal has it
-//	fc:{TAG}:members       hash    events: user -> coupon id
+//	fc:{TAG}:members       set     events: users
 //
 // and for a while, with a TTL: fc:{TAG}:load:<epoch>:<token>:… (an attempt's private keys) and fc:{TAG}:sweeper:<id>
 // (the sweeper's lease).

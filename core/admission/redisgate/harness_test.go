@@ -191,6 +191,8 @@ func loseOne(t *testing.T, client redis.UniversalClient, key string) {
 		fields, err := client.ZRange(ctx, key, 0, -1).Result()
 		require.NoError(t, err)
 		require.NoError(t, client.ZRem(ctx, key, least(fields)).Err())
+	case "set":
+		require.NoError(t, client.SRem(ctx, key, least(client.SMembers(ctx, key).Val())).Err())
 	case "none":
 	default:
 		t.Fatalf("%s is a %s", key, kind)

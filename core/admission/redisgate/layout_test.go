@@ -136,7 +136,7 @@ func TestNothingIsLeftOfAnOlderGate(t *testing.T) {
 		holders, pending, hash := fmt.Sprint(p, "holders:", id), fmt.Sprint(p, "pending:", id), fmt.Sprint(p, "coupon:", id)
 		require.NoError(t, client.HSet(ctx, holders, "ghost", "1:1").Err())
 		require.NoError(t, client.ZAdd(ctx, pending, redis.Z{Score: 1, Member: "ghost"}).Err())
-		require.NoError(t, client.HSet(ctx, p+"members", "ghost", "1").Err())
+		require.NoError(t, client.SAdd(ctx, p+"members", "ghost").Err())
 		require.NoError(t, client.HSet(ctx, hash, "next_at_us", "1", "next_cap", "9").Err())
 		require.NoError(t, client.HSet(ctx, p+"gate", "st", "open", "epoch", "1", "left", "over").Err())
 		ref := coupon.Ref{Tag: tag, CouponID: id, EventID: id, PerUserLimit: 1, Member: true, Siblings: []int64{id}}

@@ -32,7 +32,7 @@ func (g *Gate) LoadRows(ctx context.Context, m coupon.Mark, ref coupon.Ref, rows
 	}
 	calls := make([]*call, 0, len(rows)/maxLoad+1)
 	for start := 0; start < len(rows); start += maxLoad {
-		args := []any{m.Epoch, m.Token, loadTTL.Milliseconds(), ref.CouponID}
+		args := []any{m.Epoch, m.Token, loadTTL.Milliseconds()}
 		for _, p := range rows[start:min(start+maxLoad, len(rows))] {
 			args = append(args, fieldOf(p.UserID, p.Nth, ref.PerUserLimit), formatHeld(p))
 		}
@@ -60,7 +60,7 @@ func (g *Gate) LoadTail(ctx context.Context, m coupon.Mark, ref coupon.Ref, plac
 	}
 	calls := make([]*call, 0, len(places)/maxLoad+1)
 	for start := 0; start < len(places); start += maxLoad {
-		args := []any{m.Epoch, m.Token, loadTTL.Milliseconds(), ref.CouponID, rand.Text()}
+		args := []any{m.Epoch, m.Token, loadTTL.Milliseconds(), rand.Text()}
 		for _, p := range places[start:min(start+maxLoad, len(places))] {
 			p.Revoked = false
 			args = append(args, fieldOf(p.UserID, p.Nth, ref.PerUserLimit), formatHeld(p))

@@ -26,7 +26,7 @@ func (g *Gate) EachName(ctx context.Context, ref coupon.Ref, each func(userID st
 	var epoch, generation int64
 	for cursor, first := "0", true; first || cursor != "0"; first = false {
 		c := &call{
-			script: g.scripts.names, tag: ref.Tag, keys: couponKeys(ref, 0), args: []any{cursor, namesPage, memberOf(ref)},
+			script: g.scripts.names, tag: ref.Tag, keys: couponKeys(ref, 0), args: []any{cursor, namesPage, flag(ref.Member)},
 		}
 		g.run(ctx, []*call{c})
 		if c.err != nil {

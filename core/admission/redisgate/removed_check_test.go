@@ -39,7 +39,7 @@ func TestEveryTestOfSoundnessIsNeeded(t *testing.T) {
 			func(_ *testing.T, _ *redis.Client, s *embedded.Server) { s.NewIdentity() }},
 		"holders": {"ask('HLEN', KEYS[3]) ~= coupon.admitted + coupon.returned", "false", coupon.WhyHolders, del("holders:5")},
 		"pending": {"ask('ZCARD', KEYS[4]) ~= coupon.pending_n", "false", coupon.WhyPending, del("pending:5")},
-		"members": {"ask('HLEN', KEYS[5]) ~= gate.members_n", "false", coupon.WhyMembers, del("members")},
+		"members": {"ask('SCARD', KEYS[5]) ~= gate.members_n", "false", coupon.WhyMembers, del("members")},
 		"coupons": {"redis.call('EXISTS', unpack(KEYS, 6)) ~= gate.coupons_n", "false", coupon.WhyCoupons, del("coupon:6")},
 	} {
 		t.Run(name, func(t *testing.T) {

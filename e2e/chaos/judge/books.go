@@ -55,7 +55,7 @@ type gate struct {
 	pendingN  int64
 	pending   int64
 	membersN  int64
-	members   map[string]string
+	members   []string
 	holders   map[place]holder
 	brokenOne string // a holder that cannot be read
 }
@@ -155,7 +155,7 @@ func (s Servers) readGate(ctx context.Context, c *coupon) (g gate, err error) {
 	pipe := s.Redis.Pipeline()
 	gateHash, couponHash := pipe.HGetAll(ctx, prefix+"gate"), pipe.HGetAll(ctx, prefix+"coupon:"+id)
 	holders, pending := pipe.HGetAll(ctx, prefix+"holders:"+id), pipe.ZCard(ctx, prefix+"pending:"+id)
-	members := pipe.HGetAll(ctx, prefix+"members")
+	members := pipe.SMembers(ctx, prefix+"members")
 	if _, err = pipe.Exec(ctx); err != nil {
 		return g, fmt.Errorf("gate of coupon %d: %w", c.id, err)
 	}

@@ -16,7 +16,7 @@ func sound() (books, []check.Promise) {
 	b := books{coupons: map[int64]*coupon{}, failed: map[position]string{}}
 	add := func(id, event int64, limit int, users ...string) {
 		c := &coupon{id: id, event: event, tag: "c1", total: 3, issued: int64(len(users)), limit: limit, rows: map[place]row{}}
-		c.gate = gate{state: "open", admitted: c.issued, holders: map[place]holder{}, members: map[string]string{}}
+		c.gate = gate{state: "open", admitted: c.issued, holders: map[place]holder{}}
 		for i, user := range users {
 			p, seq := place{user, 1}, int64(i+1)
 			c.rows[p] = row{seq: seq, accepted: noon}
@@ -29,7 +29,7 @@ func sound() (books, []check.Promise) {
 	add(2, 9, 1, "a")
 	add(3, 9, 1, "b")
 	for _, id := range []int64{2, 3} {
-		b.coupons[id].gate.members, b.coupons[id].gate.membersN = map[string]string{"a": "2", "b": "3"}, 2
+		b.coupons[id].gate.members, b.coupons[id].gate.membersN = []string{"a", "b"}, 2
 	}
 	// A record that became a failed event, and one that is a duplicate of a row.
 	b.records = append(b.records, record{partition: 7, offset: 1, bad: "not JSON"}, b.records[0])
@@ -78,7 +78,7 @@ func TestEachDamageIsFound(t *testing.T) {
 		}},
 		"a member forgotten": {[]string{"I5"}, func(b *books, _ *[]check.Promise) {
 			for _, id := range []int64{2, 3} {
-				b.coupons[id].gate.members, b.coupons[id].gate.membersN = map[string]string{"b": "3"}, 1
+				b.coupons[id].gate.members, b.coupons[id].gate.membersN = []string{"b"}, 1
 			}
 		}},
 		"one number twice": {[]string{"I6"}, func(b *books, p *[]check.Promise) {

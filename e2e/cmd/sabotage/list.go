@@ -60,7 +60,7 @@ func atTheGate() []sabotage {
 		{name: "sold-out-before-holder", edits: []edit{{admit, "    if value then\n",
 			"    if coupon.admitted >= t.cap then decisions[i] = SOLD_OUT elseif value then\n"}},
 			tests: gate("rule_3_admit/the_same_user_gets_the_same_receipt")},
-		{name: "event-member-not-checked", edits: []edit{{admit, "elseif member and of[i] and of[i] ~= ARGV[2] then", "elseif false then"}},
+		{name: "event-member-not-checked", edits: []edit{{admit, "elseif elsewhere[i] == 1 then", "elseif false then"}},
 			tests: gate("rule_3_event")},
 		{name: "key-names-no-place", edits: []edit{{admit, "    if nth then\n", "    if false then\n"}}, tests: gate("rule_3_per-user_limit")},
 		{name: "run-id-unchecked", edits: []edit{{prelude, "if g[3] ~= this_server() then", "if false then"}},
@@ -71,7 +71,7 @@ func atTheGate() []sabotage {
 			tests: gate("rule_2_soundness/one_holder_is_gone")},
 		{name: "pending-not-counted", edits: []edit{{prelude, "if ask('ZCARD', KEYS[4]) ~= coupon.pending_n then", "if false then"}},
 			tests: gate("rule_2_soundness/one_pending_entry_is_gone")},
-		{name: "members-not-counted", edits: []edit{{prelude, "if ask('HLEN', KEYS[5]) ~= gate.members_n then", "if false then"}},
+		{name: "members-not-counted", edits: []edit{{prelude, "if ask('SCARD', KEYS[5]) ~= gate.members_n then", "if false then"}},
 			tests: gate("rule_2_soundness/one_member_is_gone")},
 		{name: "compensate-on-timeout", edits: []edit{{lua + "sweep.lua", "redis.call('SET', lease, ARGV[3], 'PX', ARGV[4])",
 			"redis.call('HDEL', KEYS[3], unpack(fields)) redis.call('ZREM', KEYS[4], unpack(fields)) redis.call('HSET', KEYS[2], " +

@@ -7,7 +7,7 @@
 -- KEYS[5]  members, events only
 -- KEYS[6+] sibling, events only: the coupon hashes of the event
 -- ARGV[1]  limit int: places a user may have here, as the caller knows it; another one than the hash's is a broken hash
--- ARGV[2]  coupon int: its id, where taking it uses up the user's place in the event; else empty
+-- ARGV[2]  member flag: 1 where taking it uses up the user's place in the event
 -- ARGV[3+] ask text: the user, with a limit above 1 followed by the idempotency key
 --
 -- OUTPUT     'ok', epoch, generation, now us, opens us as a text, decisions. The decisions are one text, parted by blanks, in the
@@ -26,7 +26,7 @@ local gate, coupon = sound(now)
 if not gate then
   return { 'unsound', coupon }
 end
-local limit, member = tonumber(ARGV[1]), ARGV[2] ~= ''
+local limit, member = tonumber(ARGV[1]), ARGV[2] == '1'
 if limit ~= coupon.limit then
   return { 'unsound', 'coupon' }
 end
@@ -81,7 +81,7 @@ local decisions = {}
 local function decide_single()
   local count = #ARGV - FIRST + 1
   local values = redis.call('HMGET', KEYS[3], unpack(ARGV, FIRST))
-  local of = member and redis.call('HMGET', KEYS[5], unpack(ARGV, FIRST)) or {}
+  local elsewhere = member and redis.call('SMISMEMBER', KEYS[5], unpack(ARGV, FIRST)) or {}
   local given = {}
   for i = 1, count do
     local user = ARGV[FIRST + i - 1]
@@ -90,15 +90,14 @@ local function decide_single()
       decisions[i] = held(user, 1, value)
     elseif refusal then
       decisions[i] = refusal
-    elseif member and of[i] and of[i] ~= ARGV[2] then
+    elseif elsewhere[i] == 1 then -- a member without a place here has one of another coupon
       decisions[i] = EVENT_LIMIT
     elseif coupon.admitted >= t.cap then
       decisions[i] = SOLD_OUT
     else
       decisions[i], given[user] = give(user, 1)
-      if member and not of[i] then
+      if member then
         members[#members + 1] = user
-        members[#members + 1] = ARGV[2]
         gate.members_n = gate.members_n + 1
       end
     end
@@ -184,7 +183,7 @@ if #holders > 1 then
   redis.call('ZADD', unpack(pending))
 end
 if #members > 1 then
-  redis.call('HSET', unpack(members))
+  redis.call('SADD', unpack(members))
   redis.call('HSET', KEYS[1], 'members_n', text(gate.members_n))
 end
 return { 'ok', gate.epoch, gate.generation, now, t.opens, table.concat(decisions, ' ') }

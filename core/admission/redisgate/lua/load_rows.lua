@@ -6,9 +6,8 @@
 -- ARGV[1]  epoch int: with the token, the attempt
 -- ARGV[2]  token text
 -- ARGV[3]  ttl ms: of the private keys, from their last call on
--- ARGV[4]  coupon int: its id
--- ARGV[5+2i] field text: the holder's field
--- ARGV[6+2i] place text: [x]seq:us[:key], x where the place was given back
+-- ARGV[4+2i] field text: the holder's field
+-- ARGV[5+2i] place text: [x]seq:us[:key], x where the place was given back
 --
 -- OUTPUT     'ok'; or 'overtaken' when the gate is no longer this attempt's
 -- ATOMICITY  the keys are nobody else's; a row wins over whatever stands there
@@ -20,18 +19,17 @@ local g = ask('HMGET', KEYS[1], 'st', 'epoch', 'token')
 if not g or g[1] ~= 'mark' or g[2] ~= ARGV[1] or g[3] ~= ARGV[2] then
   return { 'overtaken', 'the gate is not marked by this attempt' }
 end
-if #ARGV < 5 then
+if #ARGV < 4 then
   return { 'ok' }
 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 5))
+redis.call('HSET', KEYS[2], unpack(ARGV, 4))
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 if KEYS[3] then
   local members = { KEYS[3] }
-  for at = 5, #ARGV, 2 do
+  for at = 4, #ARGV, 2 do
     members[#members + 1] = ARGV[at]
-    members[#members + 1] = ARGV[4]
   end
-  redis.call('HSET', unpack(members))
+  redis.call('SADD', unpack(members))
   redis.call('PEXPIRE', KEYS[3], ARGV[3])
 end
 return { 'ok' }

@@ -8,7 +8,7 @@
 -- KEYS[6+] sibling, events only: the coupon hashes of the event
 -- ARGV[1]  cursor text: 0 at first, then what the last page said
 -- ARGV[2]  count int: about how many a page
--- ARGV[3]  coupon int: its id, where taking it uses up the user's place in the event; else empty
+-- ARGV[3]  member flag: 1 where taking it uses up the user's place in the event
 --
 -- OUTPUT     'ok', epoch, generation, the next cursor (0: this was the last page), the fields as one text, parted by blanks
 -- ATOMICITY  no write. Who is there from the first page to the last is named at least once; who comes meanwhile may be missed
@@ -20,7 +20,11 @@ local gate, why = sound(clock())
 if not gate then
   return { 'unsound', why }
 end
-local page = redis.call('HSCAN', ARGV[3] ~= '' and KEYS[5] or KEYS[3], ARGV[1], 'COUNT', ARGV[2])
+if ARGV[3] == '1' then
+  local page = redis.call('SSCAN', KEYS[5], ARGV[1], 'COUNT', ARGV[2])
+  return { 'ok', gate.epoch, gate.generation, page[1], table.concat(page[2], ' ') }
+end
+local page = redis.call('HSCAN', KEYS[3], ARGV[1], 'COUNT', ARGV[2])
 local fields = {}
 for i = 1, #page[2], 2 do
   fields[#fields + 1] = page[2][i]

@@ -56,11 +56,11 @@ for i = 0, coupons - 1 do
     return { 'overtaken', 'holders were loaded that are not there' }
   end
 end
-if event and ask('HLEN', KEYS[3]) ~= tonumber(ARGV[5]) then
+if event and ask('SCARD', KEYS[3]) ~= tonumber(ARGV[5]) then
   return { 'overtaken', 'members were loaded that are not there' }
 end
 
--- A hash without fields is no key: there is nothing to rename where there are no holders.
+-- A hash or set of nothing is no key: there is nothing to rename where there are no holders.
 local function replace(key, loaded, count)
   redis.call('UNLINK', key)
   if count > 0 then

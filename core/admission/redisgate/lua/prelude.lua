@@ -137,7 +137,7 @@ end
 -- The last two tests of rule 2, events only.
 local function sound_event(gate)
   if KEYS[5] then
-    if ask('HLEN', KEYS[5]) ~= gate.members_n then
+    if ask('SCARD', KEYS[5]) ~= gate.members_n then
       return 'members'
     end
     if redis.call('EXISTS', unpack(KEYS, 6)) ~= gate.coupons_n then
