@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/firstcome/firstcome/core/coupon"
@@ -41,7 +42,7 @@ func decodeCursor(kind cursorKind, cursor string, numbers ...*int64) bool {
 		return false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) <= checksumSize {
+	if err != nil || len(b) <= checksumSize || strings.ContainsAny(cursor, "\r\n") { // even a strict decoder skips line ends
 		return false
 	}
 	body, sum := b[:len(b)-checksumSize], b[len(b)-checksumSize:]
