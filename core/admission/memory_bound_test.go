@@ -112,7 +112,7 @@ func start(t testing.TB, deps admission.MemoryDeps) (*admission.Memory, *prometh
 func learn(t testing.TB, m *admission.Memory, ref coupon.Ref) {
 	t.Helper()
 	for tries := 0; ; tries++ {
-		// Always another loser: the filter takes one in a hundred for a holder, and always the same ones.
+		// Always another loser: the filter takes one in a thousand for a holder, and always the same ones.
 		if _, refused := m.Refuse(ref, fmt.Sprint("loser-", tries)); refused {
 			return
 		}
@@ -140,7 +140,7 @@ func TestMemoryTellsWinnersFromLosers(t *testing.T) {
 			require.Equal(t, coupon.SoldOut, out.Verdict)
 		}
 	}
-	require.Less(t, asked, losers/50, "the filter takes 1 in 100 losers for a holder, not more than 1 in 50")
+	require.Less(t, asked, losers/500, "the filter takes 1 in 1,000 losers for a holder, not more than 1 in 500")
 	t.Logf("%d of %d losers went to the gate", asked, losers)
 }
 

@@ -121,7 +121,7 @@ type Admission struct {
 	Queue int `key:"queue" range:"1..1000000"`
 	// Batch is how many claims one call to the gate decides at most (admission.MaxBatch).
 	Batch int `key:"batch" range:"1..128"`
-	// MemoryBytes bounds what an api remembers of the holders of coupons that refuse everybody else, 1.2 bytes each. What
+	// MemoryBytes bounds what an api remembers of the holders of coupons that refuse everybody else, 1.8 bytes each. What
 	// has no room in it is asked of the gate.
 	MemoryBytes int `key:"memory_bytes" range:"65536..17179869184"`
 }
