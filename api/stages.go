@@ -55,7 +55,7 @@ func open(ctx context.Context, g *lifecycle.Group, cfg config.Config, opts Optio
 		return nil, err
 	}
 	s.book, err = ledger.Open(ctx, ledger.Config{
-		DSN: cfg.Database.DSN.Reveal(), MaxConns: cfg.Database.MaxConns, Log: opts.Log, Role: string(config.API), Registerer: opts.Registry,
+		DSN: cfg.Database.DSN.Reveal(), MaxConns: cfg.Database.MaxConns, Log: opts.Log, Registerer: opts.Registry,
 	})
 	if err != nil {
 		return nil, err

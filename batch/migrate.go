@@ -41,5 +41,5 @@ func Migrate(ctx context.Context, cfg config.Config, opts Options) (did string, 
 }
 
 func ledgerConfig(cfg config.Config, opts Options) ledger.Config {
-	return ledger.Config{DSN: cfg.Database.DSN.Reveal(), MaxConns: cfg.Database.MaxConns, Log: opts.Log, Role: string(config.Batch)}
+	return ledger.Config{DSN: cfg.Database.DSN.Reveal(), MaxConns: cfg.Database.MaxConns, Log: opts.Log}
 }

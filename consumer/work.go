@@ -95,7 +95,7 @@ func beside(ctx context.Context, other, main func(context.Context) error) error 
 func (w *work) openBook(ctx context.Context) (*ledger.Book, error) {
 	d := w.cfg.Database
 	book, err := ledger.Open(ctx, ledger.Config{DSN: d.DSN.Reveal(), MaxConns: d.MaxConns, Log: w.opts.Log,
-		Role: string(config.Consumer), Registerer: w.opts.Registry})
+		Registerer: w.opts.Registry})
 	if err != nil {
 		return nil, err
 	}

@@ -22,8 +22,7 @@ const (
 
 // health knows how the database is, by what became of what was asked of it.
 type health struct {
-	log  *slog.Logger
-	role string
+	log *slog.Logger
 
 	mu      sync.Mutex
 	trouble Trouble
@@ -37,21 +36,20 @@ type health struct {
 	long prometheus.GaugeFunc
 }
 
-func newHealth(log *slog.Logger, role string) *health {
-	labels := prometheus.Labels{"role": role}
+func newHealth(log *slog.Logger) *health {
 	h := &health{
-		log: log, role: role,
+		log: log,
 		errs: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "firstcome_database_errors_total", ConstLabels: labels,
+			Name: "firstcome_database_errors_total",
 			Help: "What the database could not do, by trouble; each was tried again or answered 503.",
 		}, []string{"trouble"}),
 		is: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "firstcome_database_trouble", ConstLabels: labels,
+			Name: "firstcome_database_trouble",
 			Help: "1: this keeps the database from its work at present.",
 		}, []string{"trouble"}),
 	}
 	h.long = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "firstcome_database_trouble_seconds", ConstLabels: labels,
+		Name: "firstcome_database_trouble_seconds",
 		Help: "How long the present trouble has lasted; 0: there is none.",
 	}, h.seconds)
 	for _, t := range Troubles() {
@@ -108,11 +106,11 @@ func (h *health) say(lasted time.Duration) {
 	since := time.Since(h.saidAt)
 	switch {
 	case h.trouble == TroubleNone && h.said != TroubleNone:
-		h.log.Info("the database works again", "role", h.role, "was", h.said, "lasted", lasted)
+		h.log.Info("the database works again", "was", h.said, "lasted", lasted)
 	case h.trouble == TroubleNone, h.trouble == h.said && since < sayAgain, h.trouble != h.said && since < sayNext:
 		return
 	default:
-		h.log.Warn(h.trouble.Words(), "role", h.role, "trouble", h.trouble, "since", h.since, "error", h.err)
+		h.log.Warn(h.trouble.Words(), "trouble", h.trouble, "since", h.since, "error", h.err)
 	}
 	h.said, h.saidAt = h.trouble, time.Now()
 }

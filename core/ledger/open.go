@@ -29,7 +29,6 @@ type Config struct {
 	DSN      string // go-sql-driver form, or sqlite:PATH
 	MaxConns int    // 0: DefaultMaxConns. On SQLite, readers; there is always one writer
 	Log      *slog.Logger
-	Role     string // of the process: a label of the metrics, since several roles may live in one process
 	// Registerer gets the metrics of the database's troubles until Close; nil: nobody.
 	Registerer prometheus.Registerer
 }
@@ -84,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	book.log, book.health = cfg.Log, newHealth(cfg.Log, cfg.Role)
+	book.log, book.health = cfg.Log, newHealth(cfg.Log)
 	if cfg.Registerer == nil {
 		return book, nil
 	}

@@ -181,7 +181,7 @@ func saidSince(t *testing.T, b desk) {
 	reg := prometheus.NewRegistry()
 	var log safeBuffer
 	book, err := ledger.Open(t.Context(), ledger.Config{
-		DSN: b.dsn, MaxConns: 2, Role: "consumer", Registerer: reg, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		DSN: b.dsn, MaxConns: 2, Registerer: reg, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	require.NoError(t, err)
 	b.book = book
