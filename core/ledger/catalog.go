@@ -117,10 +117,13 @@ func couponsOf(rows []couponRow) []coupon.Coupon {
 
 // live are the coupons of tags that are on sale, up to limit, with ids above afterID, ascending, and all coupons of
 // their tags.
+//
+// The gate's state is asked for coupon by coupon, in the order of their ids. As a join MySQL may begin with the gates
+// while its statistics are behind a publishing of many, and then reads and sorts all of them for each page.
 func (b *Book) live(ctx context.Context, afterID int64, limit int) (page, siblings []couponRow, err error) {
 	db := b.read.WithContext(ctx)
-	err = db.Joins("JOIN gates ON gates.tag = coupons.tag AND gates.state = ?", gateLive).
-		Where("coupons.id > ?", afterID).Order("coupons.id").Limit(limit).Find(&page).Error
+	err = db.Where("id > ? AND (SELECT state FROM gates WHERE gates.tag = coupons.tag) = ?", afterID, gateLive).
+		Order("id").Limit(limit).Find(&page).Error
 	if err != nil {
 		return nil, nil, fmt.Errorf("list live coupons: %w", err)
 	}
