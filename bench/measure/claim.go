@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firstcome/firstcome/bench/crowd"
+	"github.com/firstcome/firstcome/bench/limits"
 	"github.com/firstcome/firstcome/bench/report"
 )
 
@@ -33,6 +34,20 @@ func (s *Suite) emptyHandler(ctx context.Context, connections int) error {
 		return err
 	}
 	s.Report.Add(fmt.Sprintf("empty/%d", connections), fmt.Sprintf("empty gin handler, %d connections", connections), perSecond, sample)
+	return nil
+}
+
+// emptyRefusal is the limit of refusals: what their bytes take alone.
+func (s *Suite) emptyRefusal(ctx context.Context) error {
+	pids := map[string]int{"handler": s.empty.PID()}
+	_, sample, err := s.load(ctx, pids, crowd.Plan{
+		Targets: []string{s.empty.Addr}, Connections: together, Coupon: limits.RefusingCoupon, Prefix: "e", Users: emptyRounds * s.crowdSize(),
+		Expect: crowd.SoldOut,
+	})
+	if err != nil {
+		return err
+	}
+	s.Report.Add("empty/refusal", "empty gin handler that answers a refusal's bytes, 256 connections", perSecond, sample)
 	return nil
 }
 

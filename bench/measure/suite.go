@@ -107,6 +107,7 @@ func (s *Suite) measurements() (all []measurement) {
 			measurement{name: fmt.Sprintf("persisted/%d", n), run: func(ctx context.Context) error { return s.persisted(ctx, n) }})
 	}
 	return append(all,
+		measurement{name: "empty/refusal", run: s.emptyRefusal},
 		measurement{name: "sold-out", run: s.soldOut},
 		measurement{name: "gate/batched", run: s.gateAlone},
 		measurement{name: "gate/single", run: s.gateOneByOne},

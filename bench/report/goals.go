@@ -45,6 +45,7 @@ func goals() []Goal {
 		{Name: "issued/p99", What: "accepted to issued at half of the maximum, p99", Of: "issued/p99", Less: true, Want: 250},
 		{Name: "fairness", What: "users overtaken by who asked more than 50 ms later, two apis", Of: "fairness", Less: true, Want: 0},
 		{Name: "fairness/largest", What: "the largest inversion, two apis", Of: "fairness/largest", Less: true, Stated: true},
+		{Name: "sold-out/bytes", What: "refusals to an empty handler that answers the same bytes", Of: "sold-out", To: "empty/refusal", Stated: true},
 		{Name: "persisted/64", What: "durable claim with its row, 64 connections", Of: "persisted/64", To: "empty/64", Stated: true},
 		{Name: "persisted/1024", What: "durable claim with its row, 1,024 connections", Of: "persisted/1024", To: "empty/1024", Stated: true},
 	}
