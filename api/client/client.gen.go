@@ -376,19 +376,24 @@ type CouponShownState string
 
 // Event defines model for Event.
 type Event struct {
-	EndsAt   time.Time `json:"ends_at"`
-	Id       ID        `json:"id"`
-	Name     string    `json:"name"`
+	// EndsAt for people to read; a coupon's own closes_at decides
+	EndsAt time.Time `json:"ends_at"`
+	Id     ID        `json:"id"`
+	Name   string    `json:"name"`
+
+	// StartsAt for people to read; a coupon's own opens_at decides
 	StartsAt time.Time `json:"starts_at"`
 }
 
 // EventCreate defines model for EventCreate.
 type EventCreate struct {
-	// EndsAt later than starts_at
+	// EndsAt later than starts_at; for people to read, a coupon's own closes_at decides
 	EndsAt time.Time `json:"ends_at"`
 
 	// Name unique among events
-	Name     string    `json:"name"`
+	Name string `json:"name"`
+
+	// StartsAt for people to read; a coupon's own opens_at decides
 	StartsAt time.Time `json:"starts_at"`
 }
 
@@ -760,7 +765,8 @@ type ClientInterface interface {
 
 	// CreateEventWithBody Create an event
 	//
-	// A user gets at most one first-come-issue coupon of an event.
+	// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+	// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -769,7 +775,8 @@ type ClientInterface interface {
 
 	// CreateEvent Create an event
 	//
-	// A user gets at most one first-come-issue coupon of an event.
+	// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+	// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -923,7 +930,8 @@ func (c *Client) ChangeCoupon(ctx context.Context, id CouponID, body ChangeCoupo
 
 // CreateEventWithBody Create an event
 //
-// A user gets at most one first-come-issue coupon of an event.
+// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 //
 // Takes any type of body and a specified content type.
 //
@@ -942,7 +950,8 @@ func (c *Client) CreateEventWithBody(ctx context.Context, contentType string, bo
 
 // CreateEvent Create an event
 //
-// A user gets at most one first-come-issue coupon of an event.
+// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1803,7 +1812,8 @@ type ClientWithResponsesInterface interface {
 
 	// CreateEventWithBodyWithResponse Create an event
 	//
-	// A user gets at most one first-come-issue coupon of an event.
+	// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+	// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1812,7 +1822,8 @@ type ClientWithResponsesInterface interface {
 
 	// CreateEventWithResponse Create an event
 	//
-	// A user gets at most one first-come-issue coupon of an event.
+	// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+	// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3060,7 +3071,8 @@ func (c *ClientWithResponses) ChangeCouponWithResponse(ctx context.Context, id C
 
 // CreateEventWithBodyWithResponse Create an event
 //
-// A user gets at most one first-come-issue coupon of an event.
+// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3075,7 +3087,8 @@ func (c *ClientWithResponses) CreateEventWithBodyWithResponse(ctx context.Contex
 
 // CreateEventWithResponse Create an event
 //
-// A user gets at most one first-come-issue coupon of an event.
+// A user gets at most one first-come-issue coupon of an event. Its `starts_at` and `ends_at` are for people to read and
+// hold nothing back: each coupon's own `opens_at` and `closes_at` decide.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -123,7 +123,8 @@ func (t Terms) Remaining(taken int64) *int64 {
 	return &left
 }
 
-// Event groups coupons: a user gets at most one first-come-issue coupon of it (requirement A3).
+// Event groups coupons: a user gets at most one first-come-issue coupon of it (requirement A3). Its
+// times are for people to read: a coupon's own window decides.
 type Event struct {
 	ID       int64
 	Name     string

@@ -369,19 +369,24 @@ type CouponShownState string
 
 // Event defines model for Event.
 type Event struct {
-	EndsAt   time.Time `json:"ends_at"`
-	Id       ID        `json:"id"`
-	Name     string    `json:"name"`
+	// EndsAt for people to read; a coupon's own closes_at decides
+	EndsAt time.Time `json:"ends_at"`
+	Id     ID        `json:"id"`
+	Name   string    `json:"name"`
+
+	// StartsAt for people to read; a coupon's own opens_at decides
 	StartsAt time.Time `json:"starts_at"`
 }
 
 // EventCreate defines model for EventCreate.
 type EventCreate struct {
-	// EndsAt later than starts_at
+	// EndsAt later than starts_at; for people to read, a coupon's own closes_at decides
 	EndsAt time.Time `json:"ends_at"`
 
 	// Name unique among events
-	Name     string    `json:"name"`
+	Name string `json:"name"`
+
+	// StartsAt for people to read; a coupon's own opens_at decides
 	StartsAt time.Time `json:"starts_at"`
 }
 
