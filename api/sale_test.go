@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,19 @@ func TestSeveralPlacesOfOneUserAreNamedByKeys(t *testing.T) {
 	assert.Equal(t, "issued", r.must(http.MethodGet, me+"?nth=1", token(t, "alice"), "").doc["status"])
 	mine := r.must(http.MethodGet, "/v1/me/issues", token(t, "alice"), "")
 	assert.Len(t, mine.doc["items"], 2)
+}
+
+func TestAMissingKeyIsAnsweredAsTheDocumentShows(t *testing.T) {
+	t.Parallel()
+	s := startServers(t)
+	s.migrate(t)
+	r := s.run(t)
+	document, err := os.ReadFile("openapi.yaml")
+	require.NoError(t, err)
+	got := r.claim(r.coupon(r.vendor(), "coffee", `"per_user_limit":3`), "alice")
+	assert.Equal(t, http.StatusBadRequest, got.status)
+	assert.Contains(t, string(document), fmt.Sprintf("detail: '%s'\n", got.doc["detail"]))
+	assert.Contains(t, string(document), fmt.Sprintf("detail_ko: '%s'\n", got.doc["detail_ko"]))
 }
 
 func TestOneCouponOfAnEvent(t *testing.T) {

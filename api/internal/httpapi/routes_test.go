@@ -172,12 +172,25 @@ func TestTheTableOfCodesIsWholeAndTheDocumentsExamplesAreItsWords(t *testing.T) 
 		assert.EqualValues(t, kind.status, doc["status"], name)
 		assert.Equal(t, kind.title, doc["title"], name)
 		assert.Equal(t, problemURN+code, doc["type"], name)
-		if doc["errors"] == nil {
-			assert.Equal(t, kind.detail, doc["detail"], name)
-			assert.Equal(t, kind.detailKO, doc["detail_ko"], name)
+		detail, korean := kind.detail, kind.detailKO
+		if fields, ok := doc["errors"].([]any); ok {
+			p := invalid(shownFields(fields)...)
+			detail, korean = p.detail, p.detailKO
 		}
+		assert.Equal(t, detail, doc["detail"], name)
+		assert.Equal(t, korean, doc["detail_ko"], name)
 	}
 	assert.Len(t, shown, len(kinds), "every code has an example")
+}
+
+func shownFields(errs []any) (fields []*coupon.FieldError) {
+	for _, e := range errs {
+		shown, _ := e.(map[string]any)
+		field, _ := shown["field"].(string)
+		detail, _ := shown["detail"].(string)
+		fields = append(fields, &coupon.FieldError{Field: field, Detail: detail})
+	}
+	return fields
 }
 
 // The generated types are those of the document as it is now.
