@@ -41,17 +41,9 @@ func (k kafkaLog) Logf(level kfake.LogLevel, format string, args ...any) {
 	}
 }
 
-// ownServers are the keys of the servers that standalone brings itself.
-func ownServers() []string {
-	return []string{
-		"redis.mode", "redis.addrs", "redis.db", "redis.master_name", "redis.username", "redis.password",
-		"redis.replica_max_lag", "kafka.brokers", "kafka.replication", "database.dsn",
-	}
-}
-
 // embed points cfg at the embedded servers. Whatever was configured for them is left out, with a word about it.
 func embed(cfg config.Config, f *folder, brokers []string, redisAddr string, log *slog.Logger) config.Config {
-	for _, key := range ownServers() {
+	for _, key := range config.OfEmbeddedServers() {
 		if from, given := cfg.Given(key); given {
 			log.Warn("left out: standalone brings this server itself", "key", key, "from", from)
 		}

@@ -17,8 +17,8 @@ import (
 // topicForm is what Kafka allows for topics; groups are held to the same.
 var topicForm = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
-// checkLeaf holds one value to its tags.
-func checkLeaf(l leaf) error {
+// checkLeaf holds one value to its tags; usual is the key's default, which shows the form of an address.
+func checkLeaf(l leaf, usual string) error {
 	if oneof := l.field.Tag.Get("oneof"); oneof != "" {
 		if allowed := strings.Split(oneof, ","); !slices.Contains(allowed, l.value.String()) {
 			return fmt.Errorf("%q is not allowed; allowed: %s", shorten(l.value.String()), strings.Join(allowed, ", "))
@@ -29,17 +29,17 @@ func checkLeaf(l leaf) error {
 			return fmt.Errorf("%v is out of range; allowed: %s", l.value.Interface(), allowedRange(l))
 		}
 	}
-	return checkForm(l)
+	return checkForm(l, usual)
 }
 
-func checkForm(l leaf) error {
+func checkForm(l leaf, usual string) error {
 	switch l.field.Tag.Get("form") {
 	case "addr":
-		return checkAddr(l.value.String())
+		return checkAddr(l.value.String(), usual)
 	case "addrs":
 		list, _ := l.value.Interface().([]string)
 		for _, addr := range list {
-			if err := checkAddr(addr); err != nil {
+			if err := checkAddr(addr, usual); err != nil {
 				return err
 			}
 		}
@@ -64,10 +64,10 @@ func checkForm(l leaf) error {
 	return nil
 }
 
-func checkAddr(addr string) error {
+func checkAddr(addr, usual string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if n, errPort := strconv.Atoi(port); err != nil || errPort != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("%q is no address; allowed: host:port, such as 127.0.0.1:8080", shorten(addr))
+		return fmt.Errorf("%q is no address; allowed: host:port, such as %s", shorten(addr), usual)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ type Kafka struct {
 // Database is where the ledger is.
 type Database struct {
 	// DSN is `user:password@tcp(host:3306)/name` for MySQL and MariaDB, or `sqlite:PATH`.
-	DSN Secret `key:"dsn"`
+	DSN Secret `key:"dsn" form:"dsn"`
 	// MaxConns bounds the connections of this process; over all processes it must fit the server's max_connections
 	// (151 by default on MySQL).
 	MaxConns int `key:"max_conns" range:"1..1000"`
@@ -102,7 +102,7 @@ type Database struct {
 
 // Auth says whose tokens are believed: those signed with the shared secret, or those of the keys at the URL.
 type Auth struct {
-	HS256Secret Secret `key:"hs256_secret"` // at least MinSecret bytes
+	HS256Secret Secret `key:"hs256_secret" form:"secret"` // at least MinSecret bytes
 	JWKSURL     string `key:"jwks_url" form:"url"`
 }
 

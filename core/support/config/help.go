@@ -15,6 +15,9 @@ func Help(role Role) string {
 		if section, _, _ := strings.Cut(l.key, "."); !slices.Contains(sectionsOf(role), section) {
 			continue
 		}
+		if role == Standalone && slices.Contains(OfEmbeddedServers(), l.key) {
+			continue
+		}
 		fmt.Fprintf(&b, "  %-26s %-22s %s\n", l.key, defaultText(l), allowedText(l))
 	}
 	return b.String()
@@ -30,6 +33,14 @@ func sectionsOf(role Role) []string {
 		return []string{"ops", "redis", "kafka", "database", "admission", "rebuild", "batch", "checks", "log"}
 	default:
 		return []string{"http", "ops", "kafka", "auth", "admission", "sweeper", "rebuild", "consumer", "batch", "standalone", "checks", "log"}
+	}
+}
+
+// OfEmbeddedServers are the keys of the servers that standalone brings itself; it leaves out what is given for them.
+func OfEmbeddedServers() []string {
+	return []string{
+		"redis.mode", "redis.addrs", "redis.db", "redis.master_name", "redis.username", "redis.password",
+		"redis.replica_max_lag", "kafka.brokers", "kafka.replication", "database.dsn",
 	}
 }
 
@@ -61,6 +72,10 @@ func allowedText(l leaf) string {
 		return "names that batch doctor lists"
 	case "topic":
 		return "a Kafka name"
+	case "dsn":
+		return "user:password@tcp(host:3306)/name, sqlite:PATH"
+	case "secret":
+		return fmt.Sprintf("at least %d bytes", MinSecret)
 	default:
 		return ""
 	}

@@ -52,17 +52,25 @@ func Load(role Role, opts LoadOptions) (Config, error) {
 		if !given {
 			continue
 		}
-		unset := reflect.ValueOf(l.value.Interface())
+		unset, usual := reflect.ValueOf(l.value.Interface()), defaultText(l)
 		err := set(l, v.Get(l.key))
 		if err == nil {
-			err = checkLeaf(l)
+			err = checkLeaf(l, usual)
 		}
 		if err != nil {
 			problems.add(l.key, "%s (from %s)", err, from)
 			l.value.Set(unset) // what relates to it is judged by its default, so that all is said at once
+			delete(c.given, l.key)
 		}
 	}
-	checkRelations(role, c, problems)
+	relations := &Error{}
+	checkRelations(role, c, relations)
+	for _, p := range relations.Problems {
+		if from, given := c.given[p.Key]; given {
+			p.Detail += " (from " + from + ")"
+		}
+		problems.Problems = append(problems.Problems, p)
+	}
 	if len(problems.Problems) > 0 {
 		return Config{}, problems
 	}

@@ -68,6 +68,7 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 	_, err := config.Load(config.API, config.LoadOptions{Path: path, Env: needed(
 		"FIRSTCOME_REDIS_ADRS=a:1", "FIRSTCOME_KAFKA_PARTITIONS=0", "FIRSTCOME_KAFKA_BROKERS=a:1,,b:1",
 		"FIRSTCOME_KAFKA_TOPIC=no topic", "FIRSTCOME_AUTH_JWKS_URL=keys", "FIRSTCOME_SWEEPER_AGE=soon",
+		"FIRSTCOME_REDIS_MODE=sentinel", "FIRSTCOME_HTTP_WRITE_TIMEOUT=1s",
 	)})
 	var problems *config.Error
 	require.ErrorAs(t, err, &problems)
@@ -90,11 +91,13 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 		"kafka.topic":          `"no topic" is no Kafka name`,
 		"auth.jwks_url":        `allowed: https://`,
 		"sweeper.age":          `"soon" is no duration`,
+		"redis.master_name":    `is missing; redis.mode sentinel needs`,
+		"http.write_timeout":   `1s is below admission.answer_timeout \(2s\); .* \(from FIRSTCOME_HTTP_WRITE_TIMEOUT\)$`,
 	} {
 		assert.Regexp(t, regexp.MustCompile(want), said[key], key)
 		assert.Contains(t, err.Error(), "\n  "+key+": ")
 	}
-	assert.Len(t, said, 14, "%v", err)
+	assert.Len(t, said, 16, "%v", err)
 }
 
 func TestEachRoleNeedsItsOwn(t *testing.T) {
@@ -111,7 +114,10 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 		{"consumer needs no key and no Redis", config.Consumer, []string{"FIRSTCOME_DATABASE_DSN=sqlite:x", "FIRSTCOME_REDIS_MODE=sentinel"}, nil},
 		{"batch needs no key", config.Batch, []string{"FIRSTCOME_DATABASE_DSN=sqlite:x"}, nil},
 		{"standalone needs nothing", config.Standalone, []string{}, nil},
-		{"short secret", config.Standalone, []string{"FIRSTCOME_AUTH_HS256_SECRET=tooshort"}, []string{"has 8 bytes; allowed: at least 32"}},
+		{"short secret", config.Standalone, []string{"FIRSTCOME_AUTH_HS256_SECRET=tooshort"}, []string{"has 8 bytes; allowed: at least 32", "(from FIRSTCOME_AUTH_HS256_SECRET)"}},
+		{"an address of Redis", config.API, needed("FIRSTCOME_REDIS_ADDRS=a"), []string{"such as 127.0.0.1:6379 (from FIRSTCOME_REDIS_ADDRS)"}},
+		{"an address of Kafka", config.Consumer, needed("FIRSTCOME_KAFKA_BROKERS=a"), []string{"such as 127.0.0.1:9092 ("}},
+		{"an address of a role's own", config.Batch, needed("FIRSTCOME_OPS_ADDR=a"), []string{"such as 127.0.0.1:9082 ("}},
 		{"two keys", config.API, needed("FIRSTCOME_AUTH_JWKS_URL=https://x/keys"), []string{"one of the two"}},
 		{"sentinel without a name", config.API, needed("FIRSTCOME_REDIS_MODE=sentinel"), []string{"redis.master_name"}},
 		{"two single servers", config.API, needed("FIRSTCOME_REDIS_ADDRS=a:1,b:1"), []string{"redis.mode single takes one"}},
@@ -193,6 +199,19 @@ func TestTheShippedFilesShowTheDefaults(t *testing.T) {
 		defaults := config.Default(role)
 		defaults.Database.DSN, defaults.Auth.HS256Secret = "sqlite:x", secret
 		assert.Equal(t, defaults.String(), full.String())
+	}
+}
+
+func TestTheHelpNamesWhatARoleReadsAndWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	api := config.Help(config.API)
+	assert.Regexp(t, `(?m)^  database.dsn +- +user:password@tcp\(host:3306\)/name, sqlite:PATH$`, api)
+	assert.Regexp(t, `(?m)^  auth.hs256_secret +- +at least 32 bytes$`, api)
+	assert.Contains(t, api, "  kafka.brokers ")
+	standalone := config.Help(config.Standalone)
+	assert.Contains(t, standalone, "  kafka.partitions ")
+	for _, key := range config.OfEmbeddedServers() {
+		assert.NotContains(t, standalone, "  "+key+" ", "standalone leaves it out")
 	}
 }
 
