@@ -67,8 +67,9 @@ instances may run at once.
 
 Run "batch doctor" first, and "batch serve" as a service, or the jobs from cron:
 
-  * * * * *  batch retry
-  * * * * *  batch rebuild --all
+  * * * * *     batch retry
+  * * * * *     batch rebuild --all
+  */10 * * * *  batch reconcile
 
 Status: 0 done (or nothing to do), 1 not done or not all of it, 2 the command line or the configuration cannot be
 used. One line on standard output says what was done; logs and errors go to standard error.
@@ -173,7 +174,7 @@ A coupon whose gate is rebuilt answers 503 "repeat" meanwhile: admission.memory_
 All gates together are one pass. Nothing is lost when it is killed, or when two of them run.
 
 A tag is c<coupon id>, or e<event id> for the coupons of an event.`,
-		Example: `  batch rebuild --all                 # every gate that is not sound
+		Example: `  batch rebuild --all                   # every gate that is not sound
   batch rebuild --tag c1786204 --tag e1790001
   batch rebuild --tag c1786204 --force # although it is sound, or another process is at it`,
 		Args: noArgs,
@@ -198,13 +199,13 @@ A tag is c<coupon id>, or e<event id> for the coupons of an event.`,
 func newServe(load loader) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Run retry, rebuild and the completion of changes on a schedule",
+		Short: "Run retry, rebuild, the completion of changes and reconcile on a schedule",
 		Long: `Run the jobs on a schedule until SIGINT or SIGTERM:
 
-  retry    every batch.retry_every (5s)     failed events that are due
-  rebuild  every batch.rebuild_every (30s)  gates that are not sound
-  changes  every batch.changes_every (10s)  changes of coupons that were left half done
-  reconcile every batch.reconcile_every (10m) database, log and gates compared, and repaired
+  retry      every batch.retry_every (5s)       failed events that are due
+  rebuild    every batch.rebuild_every (30s)    gates that are not sound
+  changes    every batch.changes_every (10s)    changes of coupons that were left half done
+  reconcile  every batch.reconcile_every (10m)  database, log and gates compared, and repaired
 
 Of several instances one at a time runs a job. /livez, /readyz and /metrics are on ops.addr (127.0.0.1:9082).`,
 		Example: `  batch serve

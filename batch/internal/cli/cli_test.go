@@ -270,7 +270,7 @@ func TestEveryCommandTeaches(t *testing.T) {
 	}
 	status, out, _ := s.run(t, nil, "--help")
 	assert.Equal(t, cli.ExitOK, status)
-	for _, part := range []string{"Status: 0 done", "kafka.partitions", "1 to 1000", "migrate ", "rebuild "} {
+	for _, part := range []string{"Status: 0 done", "kafka.partitions", "1 to 1000", "migrate ", "rebuild ", "*  batch reconcile\n"} {
 		assert.Contains(t, out, part)
 	}
 }
