@@ -28,6 +28,11 @@ const (
 // usageError is a command line or a configuration that cannot be used.
 type usageError struct{ error }
 
+// misused is a usageError of a command line: whoever mistyped wants the one line, and where the rest is to be read.
+func misused(cmd *cobra.Command, err error) error {
+	return &usageError{fmt.Errorf("batch: %w; see %s --help", err, cmd.CommandPath())}
+}
+
 // Process is what a command has around it.
 type Process struct {
 	Out io.Writer // the one line of what it did
@@ -89,11 +94,11 @@ func newRoot(in Process) *cobra.Command {
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: migrate, doctor, retry, rebuild, verify, republish, reconcile or serve")})
+			return misused(cmd, errors.New("say what to do: migrate, doctor, retry, rebuild, verify, republish, reconcile or serve"))
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings (default configs/batch.yaml, if it is there)")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(misused)
 	root.CompletionOptions.DisableDefaultCmd = true
 	load := func() (config.Config, *slog.Logger, error) {
 		cfg, err := config.Load(config.Batch, config.LoadOptions{Path: path, Env: in.Env})
@@ -144,7 +149,7 @@ quarantined and waits for an admin (POST /v1/admin/failed-events/{id}/retry).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 || limit > 10_000 {
-				return &usageError{errors.New("--limit must be from 1 to 10000")}
+				return misused(cmd, errors.New("--limit must be from 1 to 10000"))
 			}
 			cfg, log, err := load()
 			if err != nil {
@@ -176,11 +181,11 @@ All gates together are one pass. Nothing is lost when it is killed, or when two 
 A tag is c<coupon id>, or e<event id> for the coupons of an event.`,
 		Example: `  batch rebuild --all                   # every gate that is not sound
   batch rebuild --tag c1786204 --tag e1790001
-  batch rebuild --tag c1786204 --force # although it is sound, or another process is at it`,
+  batch rebuild --tag c1786204 --force  # although it is sound, or another process is at it`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if all == (len(req.Tags) > 0) {
-				return &usageError{errors.New("say which gates: --tag (several times) or --all")}
+				return misused(cmd, errors.New("say which gates: --tag (several times) or --all"))
 			}
 			cfg, log, err := load()
 			if err != nil {
@@ -235,7 +240,7 @@ func say(cmd *cobra.Command, prefix, did string, err error) error {
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(cmd, args); err != nil {
-		return &usageError{err}
+		return misused(cmd, err)
 	}
 	return nil
 }

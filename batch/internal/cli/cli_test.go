@@ -242,7 +242,9 @@ func TestWhatCannotBeUsedHasStatusTwoAndAHelp(t *testing.T) {
 		{nil, "say what to do: migrate, doctor, retry, rebuild, verify, republish, reconcile or serve"},
 		{[]string{"verify", "--settle", "2h"}, "--settle must be from 0s to 1h"},
 		{[]string{"reconcile", "--settle", "-1s"}, "--settle must be from 0s to 1h"},
-		{[]string{"nothing"}, `unknown command "nothing"`},
+		{[]string{"nothing"}, `batch: unknown command "nothing"`},
+		{[]string{"--nothing"}, "batch: unknown flag: --nothing; see batch --help\n"},
+		{[]string{"retry", "--nothing"}, "batch: unknown flag: --nothing; see batch retry --help\n"},
 		{[]string{"rebuild"}, "--tag (several times) or --all"},
 		{[]string{"rebuild", "--all", "--tag", "c1"}, "--tag (several times) or --all"},
 		{[]string{"retry", "--limit", "x"}, "--limit"},
@@ -250,9 +252,11 @@ func TestWhatCannotBeUsedHasStatusTwoAndAHelp(t *testing.T) {
 		{[]string{"migrate", "now"}, "unknown command"},
 		{[]string{"migrate", "--config", "nowhere.yaml"}, "nowhere.yaml: cannot be read"},
 	} {
-		status, _, errOut := s.run(t, nil, c.args...)
+		status, out, errOut := s.run(t, nil, c.args...)
 		assert.Equal(t, cli.ExitUsage, status, "%v: %s", c.args, errOut)
 		assert.Contains(t, errOut, c.want, "%v", c.args)
+		assert.LessOrEqual(t, strings.Count(out+errOut, "\n"), 2, "%v: no page of help around what matters", c.args)
+		assert.True(t, strings.HasPrefix(errOut, "batch"), "%v: it says who speaks: %s", c.args, errOut)
 	}
 	status, _, errOut := (&servers{env: []string{"FIRSTCOME_KAFKA_PARTITIONS=" + strconv.Itoa(1<<20)}}).run(t, nil, "migrate")
 	assert.Equal(t, cli.ExitUsage, status)

@@ -57,7 +57,7 @@ func mending(load loader, cmd *cobra.Command, run mend) *cobra.Command {
 	cmd.Flags().DurationVar(&req.Settle, "settle", batch.DefaultSettle, "how long work in flight is waited for")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if req.Settle < 0 || req.Settle > maxSettle {
-			return &usageError{errors.New("--settle must be from 0s to 1h")}
+			return misused(cmd, errors.New("--settle must be from 0s to 1h"))
 		}
 		cfg, log, err := load()
 		if err != nil {

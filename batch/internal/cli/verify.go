@@ -47,7 +47,7 @@ Status: 0 clean, 1 findings, 2 one of the three could not be looked at (or the c
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if req.Settle < 0 || req.Settle > maxSettle || req.Coupon < 0 {
-				return &usageError{errors.New("--settle must be from 0s to 1h, --coupon an id")}
+				return misused(cmd, errors.New("--settle must be from 0s to 1h, --coupon an id"))
 			}
 			cfg, _, err := load()
 			if err != nil {
