@@ -20,6 +20,11 @@ import (
 // usageError is a command line or a configuration that cannot be used.
 type usageError struct{ error }
 
+// misused is a usageError of a command line: whoever mistyped wants the one line, and where the rest is to be read.
+func misused(cmd *cobra.Command, err error) error {
+	return &usageError{fmt.Errorf("standalone: %w; see %s --help", err, cmd.CommandPath())}
+}
+
 func newRoot(started time.Time) *cobra.Command {
 	var path string
 	root := &cobra.Command{
@@ -36,11 +41,11 @@ Settings come from configs/standalone.yaml and from FIRSTCOME_ variables, which 
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Help(), &usageError{errors.New("say what to do: run, demo or token")})
+			return misused(cmd, errors.New("say what to do: run, demo or token"))
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings (default configs/standalone.yaml, if it is there)")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(misused)
 	root.CompletionOptions.DisableDefaultCmd = true
 	load := func() (config.Config, error) {
 		cfg, err := config.Load(config.Standalone, config.LoadOptions{Path: path})
@@ -105,7 +110,7 @@ Status: 0 when every promise was kept, 1 when one was not (the folder is kept th
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Crowd.Users < 1 || o.Crowd.Coupons < 1 || o.Crowd.Users > 10_000_000 || o.Crowd.Coupons > 100_000 {
-				return &usageError{errors.New("--users must be from 1 to 10000000 and --coupons from 1 to 100000")}
+				return misused(cmd, errors.New("--users must be from 1 to 10000000 and --coupons from 1 to 100000"))
 			}
 			cfg, err := load()
 			if err != nil {
@@ -154,7 +159,7 @@ FIRSTCOME_AUTH_HS256_SECRET, else with the secret in .run/env, else with the one
 			}
 			token, err := standalone.Token(secret, user, role, time.Now(), ttl)
 			if err != nil {
-				return &usageError{err}
+				return misused(cmd, err)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
 			return err
@@ -168,7 +173,7 @@ FIRSTCOME_AUTH_HS256_SECRET, else with the secret in .run/env, else with the one
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(cmd, args); err != nil {
-		return &usageError{err}
+		return misused(cmd, err)
 	}
 	return nil
 }

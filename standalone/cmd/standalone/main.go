@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"time"
@@ -22,9 +23,9 @@ const (
 
 const gcPercent = 400
 
-func main() { os.Exit(run(time.Now(), os.Args[1:])) }
+func main() { os.Exit(run(time.Now(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-func run(started time.Time, args []string) int {
+func run(started time.Time, args []string, out, errOut io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		// The embedded Redis makes a Lua state for every script, so that a third of the time went into collecting
 		// garbage; four times the heap (of some 50 MB) makes it a tenth.
@@ -34,19 +35,21 @@ func run(started time.Time, args []string) int {
 	defer stop()
 	root := newRoot(started)
 	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, lifecycle.ErrSignal):
-		fmt.Fprintln(os.Stderr, "standalone: interrupted before the verdict")
+		_, _ = fmt.Fprintln(errOut, "standalone: interrupted before the verdict") // nobody is left to tell that this failed
 		return exitInterrupted
 	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, err)
+		_, _ = fmt.Fprintln(errOut, err)
 		return exitUsage
 	default:
-		fmt.Fprintln(os.Stderr, "standalone:", err)
+		_, _ = fmt.Fprintln(errOut, "standalone:", err)
 		return exitFailed
 	}
 }
