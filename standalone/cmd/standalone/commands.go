@@ -157,6 +157,9 @@ FIRSTCOME_AUTH_HS256_SECRET, else with the secret in .run/env, else with the one
 			if err != nil {
 				return err
 			}
+			if ttl < time.Second { // a token's times are whole seconds
+				return misused(cmd, fmt.Errorf("--ttl must be 1s or more, such as 1h, and is %v", ttl))
+			}
 			token, err := standalone.Token(secret, user, role, time.Now(), ttl)
 			if err != nil {
 				return misused(cmd, err)

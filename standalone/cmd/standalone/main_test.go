@@ -26,6 +26,8 @@ func TestAWrongCommandLineIsAnsweredInOneLine(t *testing.T) {
 		{[]string{"--nothing"}, "standalone: unknown flag: --nothing; see standalone --help"},
 		{[]string{"run", "--nothing"}, "standalone: unknown flag: --nothing; see standalone run --help"},
 		{[]string{"demo", "--users", "0"}, "standalone: --users must be from 1 to 10000000 and --coupons from 1 to 100000; see standalone demo --help"},
+		{[]string{"token", "--ttl", "-1h"}, "standalone: --ttl must be 1s or more, such as 1h, and is -1h0m0s; see standalone token --help"},
+		{[]string{"token", "--ttl", "0s"}, "standalone: --ttl must be 1s or more, such as 1h, and is 0s; see standalone token --help"},
 	} {
 		status, out, errOut := typed(c.args...)
 		assert.Equal(t, exitUsage, status, "%v", c.args)
