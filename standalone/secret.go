@@ -36,8 +36,8 @@ func Secret(cfg config.Config) (config.Secret, error) {
 	}
 	secret, err = readSecret(cfg.Standalone.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("no secret to sign with: set %s, or start the stack first (make run makes one in %s): %w",
-			secretVariable, cfg.Standalone.DataDir, fs.ErrNotExist)
+		return "", fmt.Errorf("no secret to sign with: set %s, or start the stack first (make run makes one in %s), or name the "+
+			"data folder that a demo has printed (FIRSTCOME_STANDALONE_DATA_DIR): %w", secretVariable, cfg.Standalone.DataDir, fs.ErrNotExist)
 	}
 	return secret, err
 }

@@ -44,6 +44,7 @@ func TestTheSecretIsMadeOnceAndForTheOwnerOnly(t *testing.T) {
 	cfg := settings(t, t.TempDir())
 	_, err := standalone.Secret(cfg)
 	require.ErrorContains(t, err, "no secret to sign with")
+	require.ErrorContains(t, err, "the data folder that a demo has printed (FIRSTCOME_STANDALONE_DATA_DIR)")
 
 	s := start(t, cfg)
 	info, err := os.Stat(filepath.Join(cfg.Standalone.DataDir, "secret"))

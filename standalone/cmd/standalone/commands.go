@@ -143,9 +143,13 @@ func newToken(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Print a token that the running stack accepts",
-		Long: `Print a bearer token that the running stack accepts, the embedded or the real one. It is signed with
-FIRSTCOME_AUTH_HS256_SECRET, else with the secret in .run/env, else with the one in standalone.data_dir.`,
+		Long: `Print a bearer token that the running stack accepts, that of "make run" or of "make up". It is signed with
+FIRSTCOME_AUTH_HS256_SECRET, else with the secret in .run/env, else with the one in standalone.data_dir (./data).
+
+A demo has a data folder of its own, and with it a secret of its own: name the folder that it printed, or take the
+tokens of its curl lines.`,
 		Example: `  standalone token --user alice
+  FIRSTCOME_STANDALONE_DATA_DIR=/tmp/firstcome-demo-…/data standalone token   # while that demo runs
   curl -H "Authorization: Bearer $(standalone token --user root --role admin)" …`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -153,12 +157,12 @@ FIRSTCOME_AUTH_HS256_SECRET, else with the secret in .run/env, else with the one
 			if err != nil {
 				return err
 			}
+			if ttl < time.Second { // a token's times are whole seconds
+				return misused(cmd, fmt.Errorf("--ttl must be 1s or more, such as 1h, and is %v", ttl))
+			}
 			secret, err := standalone.Secret(cfg)
 			if err != nil {
 				return err
-			}
-			if ttl < time.Second { // a token's times are whole seconds
-				return misused(cmd, fmt.Errorf("--ttl must be 1s or more, such as 1h, and is %v", ttl))
 			}
 			token, err := standalone.Token(secret, user, role, time.Now(), ttl)
 			if err != nil {
