@@ -35,6 +35,20 @@ func TestTheProfilerAnswersOnlyWhereItIsOn(t *testing.T) {
 	}
 }
 
+func TestWhoeverAsksForAnotherPathIsToldTheThree(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	for _, path := range []string{"/", "/healthz", "/livez/"} {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		assert.Equal(t, http.StatusNotFound, w.Code, path)
+		assert.Equal(t, "there is nothing here; look at /livez, /readyz or /metrics\n", w.Body.String(), path)
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/livez", nil))
+	assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
+}
+
 type health struct {
 	Status, Role, Version string
 	Checks                []ops.Result

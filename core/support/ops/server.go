@@ -63,6 +63,9 @@ func (s *Server) Handler() http.Handler {
 		MaxRequestsInFlight: maxScrapes,
 		Timeout:             writeTimeout - time.Second,
 	}))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "there is nothing here; look at /livez, /readyz or /metrics", http.StatusNotFound)
+	})
 	if s.opts.Profile == "on" {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", profile)
