@@ -26,6 +26,8 @@ type Options struct {
 	Progress io.Writer // the progress bar; nil: none
 	Colored  bool
 	Started  time.Time // since when the first claim's time counts: the start of the program
+	// Logging is told the log when it is made, before anything starts; nil: nobody needs to know.
+	Logging func(*slog.Logger)
 }
 
 // ErrBroken says that the verdict is against us.
@@ -57,6 +59,9 @@ func Run(ctx context.Context, cfg config.Config, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
+	if o.Logging != nil {
+		o.Logging(log)
+	}
 
 	stack, err := start(ctx, cfg, log)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 
 	"github.com/firstcome/firstcome/api"
+	"github.com/firstcome/firstcome/core/admission/redisgate"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/lifecycle"
 	"github.com/firstcome/firstcome/core/support/logging"
@@ -56,6 +57,7 @@ func run(args []string, out, errOut io.Writer) int {
 	ctx, stop := lifecycle.Signals(context.Background())
 	defer stop()
 	log := logging.New(errOut, cfg.Log, config.API)
+	redisgate.LogTo(log)
 	if err := api.Run(ctx, cfg, api.Options{Log: log, Ops: true, Ready: func(addr string) { log.Info("serving", "addr", addr) }}); err != nil {
 		return complain(errOut, 1, err)
 	}

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firstcome/firstcome/core/ledger"
 )
 
 func TestAWrongCommandLineIsAnsweredInOneLine(t *testing.T) {
@@ -23,4 +28,41 @@ func TestAWrongCommandLineIsAnsweredInOneLine(t *testing.T) {
 	assert.Contains(t, out.String(), "  -config ")
 	assert.Contains(t, out.String(), "kafka.brokers")
 	assert.Empty(t, errOut.String())
+}
+
+// lines is a log that a connection may still write to.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// What go-redis says by itself went raw to standard error, between the lines of the log.
+func TestWhatTheRedisClientSaysIsPartOfTheLog(t *testing.T) {
+	dsn := "sqlite:" + filepath.Join(t.TempDir(), "ledger.db")
+	book, err := ledger.Open(t.Context(), ledger.Config{DSN: dsn})
+	require.NoError(t, err)
+	require.NoError(t, book.Migrate(t.Context()))
+	require.NoError(t, book.Close())
+	for name, value := range map[string]string{
+		"LOG_LEVEL": "debug", "DATABASE_DSN": dsn, "REDIS_ADDRS": "127.0.0.1:1", "OPS_ADDR": "127.0.0.1:0",
+		"HTTP_ADDR": "127.0.0.1:0", "AUTH_HS256_SECRET": "0123456789abcdef0123456789abcdef",
+	} {
+		t.Setenv("FIRSTCOME_"+name, value)
+	}
+	var out, errOut lines
+	assert.Equal(t, 1, run(nil, &out, &errOut))
+	assert.Contains(t, errOut.String(), "is it running? (redis.addrs)")
+	assert.Contains(t, errOut.String(), `"msg":"redis client","role":"api","says":"`)
 }

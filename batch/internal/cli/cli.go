@@ -38,6 +38,9 @@ type Process struct {
 	Out io.Writer // the one line of what it did
 	Err io.Writer // logs and errors
 	Env []string  // as of os.Environ; nil: os.Environ()
+
+	// Logging is told the log when the settings are read, before anything else is done; nil: nobody needs to know.
+	Logging func(*slog.Logger)
 }
 
 // Run runs the command line and returns the exit status.
@@ -105,7 +108,11 @@ func newRoot(in Process) *cobra.Command {
 		if err != nil {
 			return cfg, nil, &usageError{err}
 		}
-		return cfg, logging.New(in.Err, cfg.Log, config.Batch), nil
+		log := logging.New(in.Err, cfg.Log, config.Batch)
+		if in.Logging != nil {
+			in.Logging(log)
+		}
+		return cfg, log, nil
 	}
 	root.AddCommand(newMigrate(load), newRetry(load), newRebuild(load), newVerify(load), newRepublish(load), newReconcile(load), newServe(load), newDoctor(load))
 	return root

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/firstcome/firstcome/core/admission/redisgate"
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/logging"
 	"github.com/firstcome/firstcome/core/support/ops"
@@ -74,8 +75,10 @@ and every coupon, issue and number is still there.`,
 			if err != nil {
 				return err
 			}
+			log := logging.New(cmd.ErrOrStderr(), cfg.Log, config.Standalone)
+			redisgate.LogTo(log)
 			return standalone.Run(cmd.Context(), cfg, standalone.Options{
-				Log:   logging.New(os.Stderr, cfg.Log, config.Standalone),
+				Log:   log,
 				Ready: func(r standalone.Running) { welcome(cmd.OutOrStdout(), r) },
 			})
 		},
@@ -121,6 +124,7 @@ Status: 0 when every promise was kept, 1 when one was not (the folder is kept th
 				o.Progress = os.Stderr
 			}
 			o.Colored = isTerminal(os.Stdout)
+			o.Logging = redisgate.LogTo
 			return demo.Run(cmd.Context(), cfg, o)
 		},
 	}
