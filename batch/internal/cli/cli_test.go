@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,7 @@ import (
 	"github.com/firstcome/firstcome/core/journal/kafkajournal"
 	"github.com/firstcome/firstcome/core/ledger"
 	"github.com/firstcome/firstcome/core/publish"
+	"github.com/firstcome/firstcome/core/support/doctor"
 )
 
 // go-metrics, which Sarama counts with, keeps one ticker for the life of the process.
@@ -261,6 +263,35 @@ func TestWhatCannotBeUsedHasStatusTwoAndAHelp(t *testing.T) {
 	status, _, errOut := (&servers{env: []string{"FIRSTCOME_KAFKA_PARTITIONS=" + strconv.Itoa(1<<20)}}).run(t, nil, "migrate")
 	assert.Equal(t, cli.ExitUsage, status)
 	assert.Contains(t, errOut, "database.dsn")
+}
+
+func TestTheDoctorSaysOnceThatAServerIsAway(t *testing.T) {
+	t.Parallel()
+	s := &servers{env: []string{
+		"FIRSTCOME_DATABASE_DSN=root:password@tcp(127.0.0.1:1)/firstcome", "FIRSTCOME_REDIS_ADDRS=127.0.0.1:1", "FIRSTCOME_KAFKA_BROKERS=127.0.0.1:1",
+	}}
+	status, out, errOut := s.run(t, nil, "doctor")
+	assert.Equal(t, cli.ExitBlind, status, errOut)
+	for _, failure := range []string{"redis at 127.0.0.1:1 refused the connection", "kafka at 127.0.0.1:1 refused the connection", "nothing listens at 127.0.0.1:1"} {
+		assert.Equal(t, 1, strings.Count(out, "not looked at: "+failure), out)
+		assert.Equal(t, 1, strings.Count(out, failure), out)
+	}
+	assert.Less(t, strings.Count(out, "\n"), 20, out)
+	for _, name := range doctor.Names() {
+		if name != "host_disk" { // of a file that is a database
+			assert.Contains(t, out, name)
+		}
+	}
+
+	status, out, _ = s.run(t, nil, "doctor", "--json")
+	assert.Equal(t, cli.ExitBlind, status)
+	var told struct{ Checks doctor.Report }
+	require.NoError(t, json.Unmarshal([]byte(out), &told))
+	assert.Greater(t, len(told.Checks), 25)
+	for _, r := range told.Checks {
+		assert.NotEmpty(t, r.Unknown+r.Is, r.Name)
+		assert.NotEmpty(t, r.Want, r.Name)
+	}
 }
 
 func TestEveryCommandTeaches(t *testing.T) {

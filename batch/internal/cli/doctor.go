@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,9 +72,10 @@ func printJSON(out io.Writer, report doctor.Report, allowed []string) error {
 }
 
 // printReport is a line for each check, and below the lines what is to be done about those that are not fine, the worst
-// first.
+// first. A server that could not be looked at is said once, with the names of its checks.
 func printReport(out io.Writer, report doctor.Report, allowed []string) error {
 	var b strings.Builder
+	report, away := apart(report)
 	width := 0
 	for _, r := range report {
 		width = max(width, len(r.Name))
@@ -104,6 +106,26 @@ func printReport(out io.Writer, report doctor.Report, allowed []string) error {
 			}
 		}
 	}
+	for _, server := range away {
+		fmt.Fprintf(&b, "\nnot looked at: %s\n  checks     %s\n", server[0].Unknown, strings.Join(server.Names(), ", "))
+	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// apart takes the checks of servers that could not be looked at out of a report: a group for each server.
+func apart(report doctor.Report) (told doctor.Report, away []doctor.Report) {
+	for _, r := range report {
+		if !r.Away {
+			told = append(told, r)
+			continue
+		}
+		i := slices.IndexFunc(away, func(server doctor.Report) bool { return server[0].Unknown == r.Unknown })
+		if i < 0 {
+			away = append(away, doctor.Report{r})
+			continue
+		}
+		away[i] = append(away[i], r)
+	}
+	return told, away
 }

@@ -238,6 +238,7 @@ func TestWhatIsNotToldIsNotKnown(t *testing.T) {
 	for _, r := range report {
 		known := slices.Contains([]string{"kafka_partitions", "kafka_replication", "database_schema", "database_check", "host_files"}, r.Name)
 		assert.Equal(t, known, r.Unknown == "", r.Name)
+		assert.Equal(t, r.Unknown == "connection refused", r.Away, "%s: what to look at by hand is told where the server was reached", r.Name)
 	}
 	assert.Equal(t, "connection refused", report[0].Unknown)
 	assert.ErrorContains(t, &doctor.RefusedError{Role: "api", Findings: report[:1]}, "not known: connection refused")

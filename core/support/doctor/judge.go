@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,8 @@ type Result struct {
 	Risk     string   `json:"risks"`
 	Set      string   `json:"set"`
 	Unknown  string   `json:"unknown,omitempty"` // why it could not be told
+
+	Away bool `json:"-"` // Unknown is why the server could not be looked at: the same for all of its checks
 }
 
 // Report is what all checks of a role came to, in the order of Names.
@@ -77,7 +80,7 @@ func Judge(f Facts) Report {
 		}
 		result := Result{Name: r.name, Want: r.want, Risk: r.risk, Set: r.set}
 		if err != nil {
-			result.Unknown = err.Error()
+			result.Unknown, result.Away = err.Error(), f.away(err)
 			report = append(report, result)
 			continue
 		}
@@ -89,6 +92,13 @@ func Judge(f Facts) Report {
 		report = append(report, result)
 	}
 	return report
+}
+
+// away says whether err is why a whole server could not be looked at.
+func (f Facts) away(err error) bool {
+	return slices.ContainsFunc([]error{f.RedisErr, f.KafkaErr, f.DatabaseErr}, func(server error) bool {
+		return server != nil && errors.Is(err, server)
+	})
 }
 
 // Of are the results of one severity.
