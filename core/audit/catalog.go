@@ -109,7 +109,7 @@ func (d *database) readCatalog(ctx context.Context, tx *sql.Tx, only int64) (*ca
 	}
 	if only != 0 {
 		if c.coupons[only] == nil {
-			return nil, fmt.Errorf("there is no coupon %d", only)
+			return nil, &NoCouponError{Coupon: only}
 		}
 		c.only = c.coupons[only].tag.name
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -88,13 +89,27 @@ func (e *BlindError) Error() string {
 // Unwrap returns what went wrong.
 func (e *BlindError) Unwrap() error { return e.Err }
 
-// blind wraps err, unless it says already which book it was, or there is none.
+// NoCouponError says that the database has no coupon of Config.Coupon. It was looked at, so nobody was blind.
+type NoCouponError struct{ Coupon int64 }
+
+func (e *NoCouponError) Error() string { return fmt.Sprintf("there is no coupon %d", e.Coupon) }
+
+// blind wraps err, unless it says already which book it was, or there is none, or it is about no book.
 func blind(b Book, err error) error {
 	var before *BlindError
-	if err == nil || errors.As(err, &before) {
+	var none *NoCouponError
+	if err == nil || errors.As(err, &before) || errors.As(err, &none) {
 		return err
 	}
 	return &BlindError{Book: b, Err: err}
+}
+
+// unopened says what a newcomer should look at when a book does not open. where is its address or path.
+func unopened(err error, what, where, setting string) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens at %s: is %s running, is %s right? (%w)", where, what, setting, err)
+	}
+	return fmt.Errorf("%s at %s does not open; is %s right? (%w)", what, where, setting, err)
 }
 
 func (c Config) withDefaults() Config {

@@ -24,11 +24,11 @@ const readWait = 2 * time.Minute
 
 func openDatabase(ctx context.Context, dsn string) (*database, error) {
 	d := &database{}
-	path, sqlite := strings.CutPrefix(dsn, "sqlite:")
+	where, sqlite := strings.CutPrefix(dsn, "sqlite:")
 	if sqlite {
 		// rw: a file that is not there is not made. Nothing is written.
 		q := url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(10000)", "query_only(1)"}}
-		db, err := sql.Open("sqlite", "file:"+path+"?"+q.Encode())
+		db, err := sql.Open("sqlite", "file:"+where+"?"+q.Encode())
 		if err != nil {
 			return nil, err
 		}
@@ -48,12 +48,12 @@ func openDatabase(ctx context.Context, dsn string) (*database, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.db = sql.OpenDB(connector)
+		d.db, where = sql.OpenDB(connector), cfg.Addr
 	}
 	d.db.SetMaxOpenConns(3) // the snapshot, and what is asked beside it
 	d.db.SetConnMaxIdleTime(2 * time.Second)
 	if err := d.db.PingContext(ctx); err != nil {
-		return nil, errors.Join(err, d.db.Close())
+		return nil, errors.Join(unopened(err, "the database", where, "database.dsn"), d.db.Close())
 	}
 	return d, nil
 }

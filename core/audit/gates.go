@@ -30,7 +30,7 @@ func openGates(ctx context.Context, cfg Redis) (*gates, error) {
 	})
 	g := &gates{client: client, look: redis.NewScript(lookLua)}
 	if err := client.Ping(ctx).Err(); err != nil {
-		return nil, errors.Join(fmt.Errorf("redis at %s: %w", strings.Join(cfg.Addrs, ","), err), client.Close())
+		return nil, errors.Join(unopened(err, "Redis", strings.Join(cfg.Addrs, ","), "redis.addrs"), client.Close())
 	}
 	return g, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -34,16 +35,24 @@ func openLog(cfg Kafka) (*journal, error) {
 	s.ChannelBufferSize = 1024
 	client, err := sarama.NewClient(cfg.Brokers, s)
 	if err != nil {
-		return nil, err
+		return nil, unopenedLog(cfg, err)
 	}
 	return &journal{cfg: cfg, client: client}, nil
+}
+
+func unopenedLog(cfg Kafka, err error) error {
+	return unopened(err, "Kafka", strings.Join(cfg.Brokers, ","), "kafka.brokers")
 }
 
 func (j *journal) close() error { return j.client.Close() }
 
 // offsets are the ends of all partitions, or their starts.
 func (j *journal) offsets(which int64) (map[int32]int64, error) {
-	if err := j.client.RefreshMetadata(j.cfg.Topic); err != nil {
+	err := j.client.RefreshMetadata(j.cfg.Topic)
+	if errors.Is(err, sarama.ErrOutOfBrokers) {
+		return nil, unopenedLog(j.cfg, err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("topic %s: %w", j.cfg.Topic, err)
 	}
 	partitions, err := j.client.Partitions(j.cfg.Topic)

@@ -440,6 +440,28 @@ func TestABookThatCannotBeReadIsNamed(t *testing.T) {
 		require.ErrorAs(t, err, &blind, "%s", book)
 		require.Equal(t, book, blind.Book)
 	}
+	cfg := w.cfg
+	cfg.Coupon = 99
+	_, err := audit.Verify(t.Context(), cfg)
+	require.EqualError(t, err, "there is no coupon 99", "the database was looked at")
+}
+
+// Whoever sees that a server is away gets the setting to look at, as of the doctor.
+func TestABookThatDoesNotOpenNamesItsSetting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, "")
+	for want, spoil := range map[string]func(*audit.Config){
+		"nothing listens at 127.0.0.1:1: is the database running, is database.dsn right? (": func(c *audit.Config) { c.DSN = "root:hunter2@tcp(127.0.0.1:1)/x" },
+		"/none.db does not open; is database.dsn right? (":                                  func(c *audit.Config) { c.DSN = "sqlite:" + t.TempDir() + "/none.db" },
+		"nothing listens at 127.0.0.1:1: is Redis running, is redis.addrs right? (":         func(c *audit.Config) { c.Redis.Addrs = []string{"127.0.0.1:1"} },
+		"nothing listens at 127.0.0.1:1: is Kafka running, is kafka.brokers right? (":       func(c *audit.Config) { c.Kafka.Brokers = []string{"127.0.0.1:1"} },
+	} {
+		cfg := w.cfg
+		spoil(&cfg)
+		_, err := audit.Verify(t.Context(), cfg)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
 }
 
 // Records that nobody reads are told apart from those that are being read.

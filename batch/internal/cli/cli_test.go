@@ -153,6 +153,16 @@ func TestMigrateMakesSchemaAndTopicAndIsSafeToRepeat(t *testing.T) {
 	assert.Contains(t, errOut, "batch migrate")
 }
 
+func TestACouponThatIsNotThereIsNoBlindness(t *testing.T) {
+	t.Parallel()
+	s := newServers(t)
+	s.works(t, "migrate")
+	status, out, errOut := s.run(t, nil, "verify", "--coupon", "12", "--settle", "0s")
+	assert.Equal(t, cli.ExitUsage, status)
+	assert.Equal(t, "batch: there is no coupon 12\n", errOut)
+	assert.Empty(t, out)
+}
+
 func TestALostGateIsRebuiltWithTheSameNumbers(t *testing.T) {
 	t.Parallel()
 	s := newServers(t)

@@ -55,6 +55,10 @@ Status: 0 clean, 1 findings, 2 one of the three could not be looked at (or the c
 			}
 			req.Progress = progress(cmd.ErrOrStderr())
 			report, err := batch.Verify(cmd.Context(), cfg, req)
+			var none *audit.NoCouponError
+			if errors.As(err, &none) {
+				return &usageError{fmt.Errorf("batch: %w", err)}
+			}
 			if err != nil {
 				return err
 			}
