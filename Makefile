@@ -57,7 +57,8 @@ check-go:
 demo: bin/standalone
 	@bin/standalone demo $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-run: bin/standalone
+# With batch, which looks into it from outside: README, "Look for yourself".
+run: bin/standalone bin/batch
 	@exec bin/standalone run $(ARGS)
 
 token: bin/standalone
