@@ -66,7 +66,8 @@ func newRun(load loader) *cobra.Command {
 		Use:   "run",
 		Short: "Serve until Ctrl-C, on standalone.data_dir",
 		Long: `Serve until Ctrl-C. Everything is kept in standalone.data_dir (./data): stop it, kill it, start it again,
-and every coupon, issue and number is still there.`,
+and every coupon, issue and number is still there. After a start claims are answered 503 "repeat the request" until
+the gates are rebuilt from it: half a second (admission.memory_ttl), longer with very many issues.`,
 		Example: `  standalone run
   FIRSTCOME_HTTP_ADDR=127.0.0.1:9000 FIRSTCOME_STANDALONE_DATA_DIR=/tmp/coupons standalone run`,
 		Args: noArgs,
@@ -92,7 +93,7 @@ func welcome(w io.Writer, r standalone.Running) {
   ops     %[2]s/readyz, /livez, /metrics
   data    %[3]s
   tokens  %[4]s token --user alice; %[4]s token --user root --role admin
-Ctrl-C stops it; the next start goes on where this one ended.
+Ctrl-C stops it; the next start goes on where this one ended, after half a second of 503 while the gates are rebuilt.
 `, r.API, r.Ops, r.DataDir, os.Args[0])
 }
 
