@@ -55,6 +55,8 @@ func checkForm(l leaf, usual string) error {
 		if !topicForm.MatchString(l.value.String()) {
 			return fmt.Errorf("%q is no Kafka name; allowed: 1 to 249 characters of [a-zA-Z0-9._-]", shorten(l.value.String()))
 		}
+	case "dsn":
+		return checkDSN(l.value.String())
 	case "url":
 		u, err := url.Parse(l.value.String())
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
@@ -68,6 +70,19 @@ func checkAddr(addr, usual string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if n, errPort := strconv.Atoi(port); err != nil || errPort != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%q is no address; allowed: host:port, such as %s", shorten(addr), usual)
+	}
+	return nil
+}
+
+// checkDSN looks only whether a database is named at all, and never says what stands there: it holds the password. The
+// rest is the ledger's to read.
+func checkDSN(dsn string) error {
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); dsn == "" || ok && path != "" {
+		return nil // a missing one is told with what needs it
+	}
+	name, _, _ := strings.Cut(dsn[strings.LastIndexByte(dsn, '/')+1:], "?")
+	if strings.Contains(dsn, "://") || !strings.Contains(dsn, "/") || name == "" {
+		return fmt.Errorf("names no database; allowed: user:password@tcp(host:3306)/name, or sqlite:PATH")
 	}
 	return nil
 }

@@ -110,6 +110,13 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 	}{
 		{"api without anything", config.API, []string{}, []string{"database.dsn: is missing", "auth.hs256_secret: is missing"}},
 		{"api", config.API, needed(), nil},
+		{"a database without a name", config.Consumer, []string{"FIRSTCOME_DATABASE_DSN=root:hunter2@tcp(127.0.0.1:3306)"},
+			[]string{"database.dsn: names no database"}},
+		{"a database with an empty name", config.Batch, []string{"FIRSTCOME_DATABASE_DSN=root:hun/ter2@tcp(127.0.0.1:3306)/?tls=true"},
+			[]string{"database.dsn: names no database"}},
+		{"a database by URL, among other mistakes", config.API, []string{"FIRSTCOME_DATABASE_DSN=mysql://root@127.0.0.1/firstcome", "FIRSTCOME_AUTH_HS256_SECRET=short"},
+			[]string{"database.dsn: names no database", "auth.hs256_secret: has 5 bytes"}},
+		{"a database on a socket", config.Consumer, []string{"FIRSTCOME_DATABASE_DSN=u:p/w?@unix(/tmp/my.sock)/firstcome?tls=true"}, nil},
 		{"consumer without a database", config.Consumer, []string{}, []string{"database.dsn: is missing"}},
 		{"consumer needs no key and no Redis", config.Consumer, []string{"FIRSTCOME_DATABASE_DSN=sqlite:x", "FIRSTCOME_REDIS_MODE=sentinel"}, nil},
 		{"batch needs no key", config.Batch, []string{"FIRSTCOME_DATABASE_DSN=sqlite:x"}, nil},
