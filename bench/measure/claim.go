@@ -2,6 +2,7 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -58,9 +59,6 @@ func (s *Suite) claim(ctx context.Context, connections int) error {
 	if err != nil {
 		return err
 	}
-	if err = s.consumer.Stop(ctx); err != nil {
-		return err
-	}
 	stages, err := s.startStages(ctx, s.api)
 	if err != nil {
 		return err
@@ -69,12 +67,9 @@ func (s *Suite) claim(ctx context.Context, connections int) error {
 	if err != nil {
 		return err
 	}
-	o, sample, failed := s.load(ctx, pids, plan)
-	if s.consumer, err = s.World.Start(ctx, "consumer"); err != nil {
+	o, sample, err := s.loadUnwritten(ctx, pids, plan)
+	if err != nil {
 		return err
-	}
-	if failed != nil {
-		return failed
 	}
 	if sample.Notes, err = stages.stop(ctx, &sample); err != nil {
 		return err
@@ -87,6 +82,19 @@ func (s *Suite) claim(ctx context.Context, connections int) error {
 	}
 	s.Report.Add(fmt.Sprintf("claim/%d", connections), fmt.Sprintf("durable claim, %d connections, rows written afterwards", connections), perSecond, sample)
 	return nil
+}
+
+// loadUnwritten is load while no consumer runs.
+func (s *Suite) loadUnwritten(ctx context.Context, pids map[string]int, plan crowd.Plan) (crowd.Outcome, report.Sample, error) {
+	if err := s.consumer.Stop(ctx); err != nil {
+		return crowd.Outcome{}, report.Sample{}, err
+	}
+	o, sample, failed := s.load(ctx, pids, plan)
+	consumer, err := s.World.Start(ctx, "consumer")
+	if err == nil {
+		s.consumer = consumer
+	}
+	return o, sample, errors.Join(failed, err)
 }
 
 // persisted has them ask while a consumer runs, and counts from the first request to the last row.

@@ -42,8 +42,14 @@ func (s *Suite) half(ctx context.Context) (float64, error) {
 
 // openLoop measures latencies at half of the maximum, counted from when a request was due, and how long an accepted claim waits for its row.
 func (s *Suite) openLoop(ctx context.Context) error {
+	pids, err := s.parts("api", "redis", "kafka", "consumer", "mysql")
+	if err != nil {
+		return err
+	}
 	for range s.openRounds() {
-		plan, o, sample, err := s.atHalf(ctx, []string{s.api.Addr})
+		plan, o, sample, err := s.atHalf(ctx, []string{s.api.Addr}, func(plan crowd.Plan) (crowd.Outcome, report.Sample, error) {
+			return s.load(ctx, pids, plan)
+		})
 		if err != nil {
 			return err
 		}
@@ -62,8 +68,25 @@ func (s *Suite) openLoop(ctx context.Context) error {
 	return nil
 }
 
+// openAlone is the same rate while no rows are written: what the claims themselves make of it. One round, to be compared with
+// openLoop's.
+func (s *Suite) openAlone(ctx context.Context) error {
+	_, o, _, err := s.atHalf(ctx, []string{s.api.Addr}, func(plan crowd.Plan) (crowd.Outcome, report.Sample, error) {
+		return s.loadUnwritten(ctx, nil, plan)
+	})
+	if err != nil {
+		return err
+	}
+	s.Report.Add("open/alone/p99", "p99 at the same rate, rows written afterwards", "ms", report.Sample{Value: o.Quantile(99)})
+	s.Report.Add("open/alone/p99.9", "p99.9 at the same rate, rows written afterwards", "ms", report.Sample{Value: o.Quantile(99.9)})
+	return nil
+}
+
+// send has a crowd ask.
+type send func(crowd.Plan) (crowd.Outcome, report.Sample, error)
+
 // atHalf has users ask at half of the maximum, and checks what became of it.
-func (s *Suite) atHalf(ctx context.Context, apis []string) (plan crowd.Plan, o crowd.Outcome, sample report.Sample, err error) {
+func (s *Suite) atHalf(ctx context.Context, apis []string, send send) (plan crowd.Plan, o crowd.Outcome, sample report.Sample, err error) {
 	rate, err := s.half(ctx)
 	if err != nil {
 		return plan, o, sample, err
@@ -75,7 +98,7 @@ func (s *Suite) atHalf(ctx context.Context, apis []string) (plan crowd.Plan, o c
 	}
 	plan = s.claims(id, "o", users)
 	plan.Targets, plan.Rate = apis, rate
-	if o, sample, err = s.load(ctx, nil, plan); err != nil {
+	if o, sample, err = send(plan); err != nil {
 		return plan, o, sample, err
 	}
 	if err = s.untilIssued(ctx, id, int64(users)); err != nil {
@@ -95,7 +118,9 @@ func (s *Suite) fairness(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, second.Stop(ctx)) }()
 	for range s.openRounds() {
-		_, o, _, err := s.atHalf(ctx, []string{s.api.Addr, second.Addr})
+		_, o, _, err := s.atHalf(ctx, []string{s.api.Addr, second.Addr}, func(plan crowd.Plan) (crowd.Outcome, report.Sample, error) {
+			return s.load(ctx, nil, plan)
+		})
 		if err != nil {
 			return err
 		}

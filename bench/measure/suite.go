@@ -115,6 +115,7 @@ func (s *Suite) measurements() (all []measurement) {
 		measurement{name: "rows", run: s.rowsAlone},
 		measurement{name: "drain", run: s.drain},
 		measurement{name: "open", run: s.openLoop, once: true},
+		measurement{name: "open/alone", run: s.openAlone, once: true},
 		measurement{name: "fairness", run: s.fairness, once: true},
 		measurement{name: "lock", run: s.lock, once: true},
 		measurement{name: "memory", run: s.memory, once: true},
