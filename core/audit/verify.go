@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Verify compares the three books. The error is a BlindError when one of them could not be looked at, a NoCouponError when the
-// one to look at is not there; then nothing is judged. What looks wrong is looked at a second time, from the beginning, and only what is wrong both times is a finding.
+// Verify compares the three books. The error is a BlindError when one of them could not be looked at, a NoCouponError when
+// the coupon to look at is not there; then nothing is judged. What looks wrong is looked at a second time, from the
+// beginning, and only what is wrong both times is a finding.
 func Verify(ctx context.Context, cfg Config) (r Report, err error) {
 	began := time.Now()
 	a := &auditor{cfg: cfg.withDefaults()}

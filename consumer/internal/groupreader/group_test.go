@@ -298,6 +298,10 @@ func anew(t *testing.T, cfg kafkajournal.Config) {
 	admin, err := sarama.NewClusterAdmin(cfg.Brokers, s)
 	require.NoError(t, err)
 	require.NoError(t, admin.DeleteTopic(cfg.Topic))
+	require.Eventually(t, func() bool { // until the broker shows it no more it would be taken for made already
+		found, err := admin.DescribeTopics([]string{cfg.Topic})
+		return err == nil && len(found) == 1 && errors.Is(found[0].Err, sarama.ErrUnknownTopicOrPartition)
+	}, 20*time.Second, 50*time.Millisecond)
 	require.NoError(t, admin.Close())
 	require.NoError(t, kafkajournal.CreateTopic(within(t), cfg.Brokers, cfg.Topic, 1, 1))
 }

@@ -105,10 +105,7 @@ func TestATopicMadeAnewWithFewerPartitionsTakesNothingAndIsNotRead(t *testing.T)
 		require.NoError(t, j.Append(within(t, 10*time.Second), place(1)))
 		_, err := r.Ends(within(t, 10*time.Second))
 		require.NoError(t, err)
-		administer(t, cfg, 3, func(a sarama.ClusterAdmin) error {
-			require.NoError(t, a.DeleteTopic(cfg.Topic))
-			return kafkajournal.CreateTopic(within(t, 20*time.Second), brokers, cfg.Topic, 3, 1)
-		})
+		administer(t, cfg, 3, func(a sarama.ClusterAdmin) error { return remake(t, a, cfg, 3) })
 		require.Eventually(t, func() bool {
 			err = j.Append(within(t, time.Second), place(2))
 			return err != nil

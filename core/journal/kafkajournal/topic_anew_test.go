@@ -13,6 +13,18 @@ import (
 	"github.com/firstcome/firstcome/core/journal/kafkajournal"
 )
 
+// remake deletes the topic and makes it again. In between it waits until the broker shows it no more: until then it would be
+// taken for made already.
+func remake(t *testing.T, a sarama.ClusterAdmin, cfg kafkajournal.Config, partitions int) error {
+	t.Helper()
+	require.NoError(t, a.DeleteTopic(cfg.Topic))
+	require.Eventually(t, func() bool {
+		found, err := a.DescribeTopics([]string{cfg.Topic})
+		return err == nil && len(found) == 1 && errors.Is(found[0].Err, sarama.ErrUnknownTopicOrPartition)
+	}, 20*time.Second, 50*time.Millisecond)
+	return kafkajournal.CreateTopic(within(t, 20*time.Second), cfg.Brokers, cfg.Topic, partitions, 1)
+}
+
 // Kafka forgets a group's offsets together with the topic, so that one made anew looks like one that nobody has read.
 func TestATopicMadeAnewIsNotTakenForOneThatNobodyHasRead(t *testing.T) {
 	onBoth(t, func(t *testing.T, brokers []string) {
@@ -30,10 +42,7 @@ func TestATopicMadeAnewIsNotTakenForOneThatNobodyHasRead(t *testing.T) {
 		_, err = r.Committed(within(t, 15*time.Second))
 		require.NoError(t, err)
 
-		administer(t, cfg, 2, func(a sarama.ClusterAdmin) error {
-			require.NoError(t, a.DeleteTopic(cfg.Topic))
-			return kafkajournal.CreateTopic(within(t, 20*time.Second), brokers, cfg.Topic, 2, 1)
-		})
+		administer(t, cfg, 2, func(a sarama.ClusterAdmin) error { return remake(t, a, cfg, 2) })
 		require.Eventually(t, func() bool { // the broker takes a moment to forget the offsets
 			_, err = r.Committed(within(t, 15*time.Second))
 			return errors.Is(err, coupon.ErrLogAnew)
