@@ -141,7 +141,7 @@ func newCluster(t *testing.T) []*node {
 	}
 	host, port, _ := strings.Cut(nodes[0].Addr(), ":")
 	for _, n := range nodes[1:] {
-		require.NoError(t, n.ClusterMeet(ctx, host, port).Err())
+		require.NoError(t, n.Do(ctx, "cluster", "meet", host, port, nodes[0].Bus()).Err())
 	}
 	id := nodes[0].ClusterMyID(ctx).Val()
 	stack.Eventually(t, time.Minute, func() bool { return nodes[3].ClusterReplicate(ctx, id).Err() == nil }, "the replica knows its master")

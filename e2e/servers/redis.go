@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -25,6 +26,14 @@ func NewRedis(dir string, args ...string) (*Server, error) {
 		"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no", "--save", "", "--appendonly", "yes",
 		"--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",
 	}, args...)
+	if slices.Contains(args, "--cluster-enabled") {
+		bus, err := freeAddr()
+		if err != nil {
+			return nil, err
+		}
+		_, s.bus, _ = strings.Cut(bus, ":")
+		all = append(all, "--cluster-port", s.bus)
+	}
 	s.command = func() (*exec.Cmd, error) { return exec.Command(program, all...), nil } //nolint:gosec,noctx // ended by Kill
 	s.ready = func(ctx context.Context) error {
 		client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})

@@ -33,6 +33,7 @@ type Server struct {
 	dir       string // its data
 	addr      string // host:port
 	dsn       string
+	bus       string // port of a cluster's node for the others
 	listeners []string
 	command   func() (*exec.Cmd, error)       // a new process on dir and addr
 	ready     func(ctx context.Context) error // nil: it answers
@@ -54,6 +55,10 @@ func (s *Server) Listener(i int) string { return s.listeners[i] }
 
 // DSN is how a MySQL server is reached, in go-sql-driver's form; "" for others.
 func (s *Server) DSN() string { return s.dsn }
+
+// Bus is the port on which a node of a Redis Cluster hears the others. By default it is 10,000 above the node's, where systems
+// take ports for outgoing connections.
+func (s *Server) Bus() string { return s.bus }
 
 // Start starts it on its folder and waits until it answers. Starting one that runs is an error.
 func (s *Server) Start(ctx context.Context) error {
