@@ -104,7 +104,7 @@ func TestTheDatabasesDiskIsFull(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "mysql")
 	full := mount(t, dir, 384)
-	lab := newDatabaseLabIn(t, dir)
+	lab := newDatabaseLabIn(t, dir, true)
 	// A row takes about 700 bytes with its keys: the table's file has to grow.
 	const many = 1500
 	bulk := lab.Coupon(t, map[string]any{"per_user_limit": 2})
