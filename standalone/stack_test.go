@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/logging"
+	"github.com/firstcome/firstcome/core/support/logging/logtest"
 	"github.com/firstcome/firstcome/standalone"
 )
 
@@ -36,13 +36,13 @@ type stack struct {
 	standalone.Running
 	client *http.Client
 	stop   func()
-	log    *safeLog
+	log    *logtest.Buffer
 }
 
 // start starts a stack and waits until it is ready; it is stopped at the test's end, or before by stop.
 func start(t *testing.T, cfg config.Config) *stack {
 	t.Helper()
-	s := &stack{log: &safeLog{}}
+	s := &stack{log: &logtest.Buffer{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan standalone.Running, 1), make(chan error, 1)
 	go func() {
@@ -129,24 +129,6 @@ func (s *stack) claim(t *testing.T, user, couponID string) (status int, answer m
 		return status != http.StatusServiceUnavailable
 	}, 30*time.Second, 20*time.Millisecond)
 	return status, answer
-}
-
-// safeLog is what the stack logged.
-type safeLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *safeLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *safeLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 var discard = slog.New(slog.DiscardHandler)

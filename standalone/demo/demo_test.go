@@ -6,7 +6,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/firstcome/firstcome/core/support/config"
 	"github.com/firstcome/firstcome/core/support/lifecycle"
+	"github.com/firstcome/firstcome/core/support/logging/logtest"
 	"github.com/firstcome/firstcome/standalone/demo"
 	"github.com/firstcome/firstcome/standalone/demo/crowd"
 )
@@ -28,29 +28,11 @@ func settings(t *testing.T) config.Config {
 	return cfg
 }
 
-// screen is what a person sees.
-type screen struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
 var folder = regexp.MustCompile(`data (\S+/firstcome-demo-\d+)/data`)
 
 func TestTheDemoKeepsEveryPromiseAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	out := &screen{}
+	out := &logtest.Buffer{}
 	err := demo.Run(t.Context(), settings(t), demo.Options{
 		Crowd: crowd.Options{Seed: 42, Coupons: 70, Users: 400}, Exit: true, Out: out, Started: time.Now(),
 	})
@@ -70,7 +52,7 @@ func TestTheDemoKeepsEveryPromiseAndLeavesNothingBehind(t *testing.T) {
 
 func TestTheDemoKeepsServingAndItsLinesWork(t *testing.T) {
 	t.Parallel()
-	out := &screen{}
+	out := &logtest.Buffer{}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -98,7 +80,7 @@ func TestTheDemoKeepsServingAndItsLinesWork(t *testing.T) {
 func TestADemoThatIsInterruptedSaysSo(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	out := &screen{}
+	out := &logtest.Buffer{}
 	done := make(chan error, 1)
 	go func() {
 		done <- demo.Run(ctx, settings(t), demo.Options{Crowd: crowd.Options{Seed: 7}, Exit: true, Out: out, Started: time.Now()})

@@ -3,13 +3,13 @@ package main
 import (
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firstcome/firstcome/core/ledger"
+	"github.com/firstcome/firstcome/core/support/logging/logtest"
 )
 
 func TestAWrongCommandLineIsAnsweredInOneLine(t *testing.T) {
@@ -30,24 +30,6 @@ func TestAWrongCommandLineIsAnsweredInOneLine(t *testing.T) {
 	assert.Empty(t, errOut.String())
 }
 
-// lines is a log that a connection may still write to.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // What go-redis says by itself went raw to standard error, between the lines of the log.
 func TestWhatTheRedisClientSaysIsPartOfTheLog(t *testing.T) {
 	dsn := "sqlite:" + filepath.Join(t.TempDir(), "ledger.db")
@@ -61,7 +43,7 @@ func TestWhatTheRedisClientSaysIsPartOfTheLog(t *testing.T) {
 	} {
 		t.Setenv("FIRSTCOME_"+name, value)
 	}
-	var out, errOut lines
+	var out, errOut logtest.Buffer
 	assert.Equal(t, 1, run(nil, &out, &errOut))
 	assert.Contains(t, errOut.String(), "is it running? (redis.addrs)")
 	assert.Contains(t, errOut.String(), `"msg":"redis client","role":"api","says":"`)

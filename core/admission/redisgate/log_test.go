@@ -2,39 +2,20 @@ package redisgate_test
 
 import (
 	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firstcome/firstcome/core/admission/redisgate"
+	"github.com/firstcome/firstcome/core/support/logging/logtest"
 )
-
-// lines is a log that connections of other tests may still write to.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // Not in parallel: go-redis has one logger for the process.
 func TestWhatTheClientSaysGoesToTheLogAtDebug(t *testing.T) {
 	t.Cleanup(func() { redisgate.LogTo(slog.New(slog.DiscardHandler)) })
 	for level, want := range map[slog.Level]string{slog.LevelDebug: "connection refused", slog.LevelInfo: ""} {
-		out := &lines{}
+		out := &logtest.Buffer{}
 		log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 		redisgate.LogTo(log)
 		_, err := redisgate.Open(t.Context(), redisgate.Config{Addrs: []string{"127.0.0.1:1"}}, log)

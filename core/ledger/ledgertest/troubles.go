@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/firstcome/firstcome/core/coupon"
 	"github.com/firstcome/firstcome/core/ledger"
+	"github.com/firstcome/firstcome/core/support/logging/logtest"
 )
 
 var troubleTests = map[string]func(*testing.T, desk){
@@ -179,7 +179,7 @@ func refusingSchema(t *testing.T, b desk) {
 func saidSince(t *testing.T, b desk) {
 	b = b.own(t)
 	reg := prometheus.NewRegistry()
-	var log safeBuffer
+	var log logtest.Buffer
 	book, err := ledger.Open(t.Context(), ledger.Config{
 		DSN: b.dsn, MaxConns: 2, Registerer: reg, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
@@ -214,7 +214,7 @@ func saidSince(t *testing.T, b desk) {
 
 func noFlood(t *testing.T, b desk) {
 	b = b.own(t)
-	var log safeBuffer
+	var log logtest.Buffer
 	book, err := ledger.Open(t.Context(), ledger.Config{DSN: b.dsn, MaxConns: 2, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, book.Close()) }()
@@ -252,22 +252,4 @@ func gauge(t *testing.T, reg *prometheus.Registry, name, trouble string) float64
 	}
 	t.Fatalf("there is no %s{trouble=%q}", name, trouble)
 	return 0
-}
-
-// safeBuffer is a log that many write to.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
